@@ -1,0 +1,1 @@
+"""What is compared: model classes (`models/`) and training algorithms (`algorithms/`)."""

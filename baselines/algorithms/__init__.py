@@ -1,0 +1,1 @@
+"""The registered training algorithms: a file is an entry."""

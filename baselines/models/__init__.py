@@ -1,0 +1,1 @@
+"""The registered model classes: a file is an entry."""

@@ -1,0 +1,276 @@
+"""Trial and Record: the two plain-data nouns that go between processes and into files.
+
+A record is JSON. Reading one treats it as untrusted: size, depth, types, ranges and its own key are checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+SCHEMA = 1
+MAX_BYTES = 2_000_000
+MAX_DEPTH = 12
+MAX_TEXT = 20_000
+
+Status = Literal["ok", "failed", "diverged", "timeout", "out_of_memory", "skipped"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}")
+SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
+HASH = re.compile(r"[0-9a-f]{32}")
+
+
+class InvalidRecord(Exception):
+    """A result file that cannot be believed; the message says what is wrong with it."""
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and no white space; NaN and infinity are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """The first 32 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: what is asked, of whom, under which recipe, with which randomness. Its `key` is its identity.
+
+    Not in it: device, path, launcher, time. `recipe` is the complete recipe that the model is trained with
+    (`None` for what is fitted at once); `draw` is a hash of the draw word, never the word.
+    """
+
+    task: str
+    condition: str
+    model: str
+    source_hash: str
+    algorithm: str
+    hparams: Mapping[str, Any]
+    budget_scale: float
+    seed: int
+    draw: str
+
+    @property
+    def key(self) -> str:
+        """Identity of the trial, 32 hex digits."""
+        return digest(asdict(self))
+
+    @property
+    def folder(self) -> str:
+        """Where its record belongs in a results folder: family/task/model/algorithm."""
+        return f"{self.task}/{self.model}/{self.algorithm}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The outcome of one trial; the leaderboard's only source of numbers.
+
+    scores[split][metric] are those of the selected step, `last` those of the last; `curve` has every measured step:
+    [{"step": 200, "loss": .3, "scores": {...}}]. `anchors[split][name]` are values of the headline metric for
+    reference predictors on the same data. `data[split]` is a fingerprint of the examples: their number, mean and
+    standard deviation of x, mean of y. Empty mappings unless the status is `ok`.
+    """
+
+    trial: Trial
+    status: Status
+    reason: str = ""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    last: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    anchors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
+    selection: str = "iid-validation"
+    selected_step: int = 0
+    recipe: Mapping[str, Any] | None = None
+    n_parameters: int | None = None
+    seconds: float = 0.0
+    data: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None
+    log: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def key(self) -> str:
+        return self.trial.key
+
+    def to_json(self) -> str:
+        """The file's text: sorted keys, one line, with the key of the trial and a checksum of the rest."""
+        body = asdict(self) | {"key": self.key}
+        return canonical(body | {"sha256": digest(body)}) + "\n"
+
+
+def parse(text: str | bytes) -> Record:
+    """A record from the text of a file, believed only after every check.
+
+    Raises:
+        InvalidRecord: saying what is wrong.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    if len(raw) > MAX_BYTES:
+        raise InvalidRecord(f"{len(raw):,} bytes; at most {MAX_BYTES:,} are read")
+    if nesting(raw) > MAX_DEPTH:
+        raise InvalidRecord(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        body = json.loads(raw, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidRecord(f"a {type(body).__name__}, not an object")
+    if body.get("schema") != SCHEMA:
+        raise InvalidRecord(f"schema {body.get('schema')!r}; this version reads {SCHEMA}")
+    checksum = body.pop("sha256", None)
+    if checksum != digest(body):
+        raise InvalidRecord("its checksum does not match its content")
+    key = body.pop("key", None)
+    record = from_body(body)
+    if key != record.key:
+        raise InvalidRecord("its key does not match its trial")
+    return record
+
+
+def from_body(body: dict[str, Any]) -> Record:
+    """A record from a parsed object, types and ranges checked."""
+    trial = take(body.pop("trial", None), "trial", dict)
+    names = {f.name for f in fields(Trial)}
+    if set(trial) != names:
+        raise InvalidRecord(f"trial has fields {sorted(set(trial) ^ names)} too many or too few")
+    for name in ("task", "condition", "model", "source_hash", "algorithm", "draw"):
+        take(trial[name], f"trial.{name}", str)
+    if not TASK_ID.fullmatch(trial["task"]):
+        raise InvalidRecord(f"task id {trial['task'][:80]!r} is not 'family/name'")
+    for name in ("condition", "model", "algorithm"):
+        if not SEGMENT.fullmatch(trial[name]):
+            raise InvalidRecord(f"{name} {trial[name][:80]!r} has characters that no name has")
+    take(trial["hparams"], "trial.hparams", dict)
+    integer(trial["seed"], "trial.seed")
+    number(trial["budget_scale"], "trial.budget_scale")
+    names = {f.name for f in fields(Record)} - {"trial"}
+    if set(body) != names:
+        raise InvalidRecord(f"fields {sorted(set(body) ^ names)} are too many or too few")
+    if body["status"] not in STATUSES:
+        raise InvalidRecord(f"status {str(body['status'])[:40]!r}; one of {', '.join(STATUSES)}")
+    for name in ("scores", "last", "anchors"):
+        check_scores(body[name], name)
+    check_curve(body["curve"])
+    for split, values in take(body["data"], "data", dict).items():
+        for value in take(values, f"data.{split}", list):
+            number(value, f"data.{split}")
+    number(body["seconds"], "seconds")
+    integer(body["selected_step"], "selected_step")
+    if body["n_parameters"] is not None:
+        integer(body["n_parameters"], "n_parameters")
+    for name in ("recipe", "error"):
+        if body[name] is not None:
+            take(body[name], name, dict)
+    take(body["provenance"], "provenance", dict)
+    for name in ("reason", "log", "selection"):
+        take(body[name], name, str)
+    check_texts([body, trial])
+    return Record(trial=Trial(**trial), **body)
+
+
+def check_scores(value: Any, where: str) -> None:
+    """{split: {metric: finite number}}."""
+    for split, metrics in take(value, where, dict).items():
+        for metric, score in take(metrics, f"{where}.{split}", dict).items():
+            number(score, f"{where}.{split}.{metric}")
+            if metric in ("accuracy", "ece", "worst_group") and not -1e-6 <= score <= 1 + 1e-6:
+                raise InvalidRecord(f"{where}.{split}.{metric} is {score}, out of [0, 1]")
+
+
+def check_curve(value: Any) -> None:
+    """[{"step": int, "loss": number or null, "scores": ...}], steps rising."""
+    previous = -1
+    for point in take(value, "curve", list):
+        step = integer(take(point, "curve", dict).get("step"), "curve.step")
+        if step <= previous:
+            raise InvalidRecord("steps of the curve do not rise")
+        previous = step
+        if point.get("loss") is not None:
+            number(point["loss"], "curve.loss")
+        check_scores(point.get("scores"), "curve.scores")
+
+
+def take(value: Any, where: str, kind: type) -> Any:
+    """The value, if it has this type."""
+    if not isinstance(value, kind):
+        raise InvalidRecord(f"{where} is {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def number(value: Any, where: str) -> float:
+    """The value, if it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidRecord(f"{where} is {str(value)[:40]!r}, not a finite number")
+    return value
+
+
+def integer(value: Any, where: str) -> int:
+    """The value, if it is a whole number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRecord(f"{where} is {str(value)[:40]!r}, not a whole number >= 0")
+    return value
+
+
+def check_texts(value: Any) -> None:
+    """No text is too long or carries control or direction-changing characters."""
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise InvalidRecord(f"a text of {len(value):,} characters; at most {MAX_TEXT:,}")
+        if bad := {c for c in value if is_unsafe(c)}:
+            raise InvalidRecord(f"a text with control characters {sorted(map(ascii, bad))[:4]}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_texts(key)
+            check_texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_texts(item)
+
+
+def is_unsafe(character: str) -> bool:
+    """Control, format (bidirectional marks among them), private and surrogate characters; not newline and tab."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs") and character not in "\n\t"
+
+
+def clean_text(text: str, limit: int = MAX_TEXT) -> str:
+    """Text that may stand in a record: unsafe characters become '?', and the middle of a long text is left out."""
+    safe = "".join("?" if is_unsafe(c) else c for c in text)
+    if len(safe) <= limit:
+        return safe
+    half = limit // 2 - 10
+    return f"{safe[:half]}\n[...]\n{safe[-half:]}"
+
+
+def nesting(raw: bytes) -> int:
+    """The deepest nesting of brackets outside strings, counted without recursion."""
+    depth = deepest = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', raw):
+        if token[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in b"]}":
+            depth -= 1
+    return deepest
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without duplicate keys."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
+
+
+def refuse_constant(name: str) -> float:
+    """NaN and infinity are not JSON."""
+    raise ValueError(f"{name} is not allowed")

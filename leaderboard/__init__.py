@@ -1,0 +1,1 @@
+"""What is concluded: a static site from result files."""

@@ -1,0 +1,1 @@
+"""Covariate shift: p(x) changes, p(y|x) does not."""

@@ -1,0 +1,1 @@
+"""Where data come from: loaders and generators that several tasks share."""

@@ -1,0 +1,342 @@
+"""The nouns of a task and the contract that every task keeps.
+
+Shapes: N examples, S input shape, L positions, C outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from statistics import fmean
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tasks import metrics
+from tasks.registry import Entry
+from tasks.seeds import Draw
+
+InputKind = Literal["vector", "signal", "image", "tokens"]
+OutputKind = Literal["classes", "values"]
+Role = Literal["train", "val", "iid", "ood", "probe"]
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+Predict = Callable[[Tensor], Tensor]
+"""A trained model: inputs (N, *S) to logits or values (N, C), or (N, L, C) where the problem is per position."""
+
+SCORE_CLIP = (-0.25, 1.0)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All that a model's constructor learns: shapes and kinds, never a task's name, a split or a floor.
+
+    `input_shape` is (d,) for vectors, (C, L) for signals, (C, H, W) for images and (max_length,) for tokens, where
+    a model may meet longer sequences than that. A binary label has two outputs.
+    """
+
+    input_kind: InputKind
+    input_shape: tuple[int, ...]
+    output_kind: OutputKind
+    n_outputs: int
+    n_train: int
+    vocabulary: int | None = None
+    per_position: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """A distribution described by plain data, and how many examples are drawn from it.
+
+    Roles: `train` (several train splits are several batches that are never mixed in one step, such as lengths),
+    `val` (in-distribution, selects the step), `iid` (in-distribution test), `ood` (the test that the score is
+    made of), `probe` (measured and shown, not scored). `severity` orders a ladder; its unit stands in `params`.
+    """
+
+    name: str
+    role: Role
+    size: int
+    params: Mapping[str, Json] = field(default_factory=dict)
+    severity: float | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One of the trainings that a task compares (weighted or not, one target function or another)."""
+
+    name: str
+    summary: str = ""
+    params: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one training may cost. `seconds` is the wall-clock limit of a trial on one core; over it is `timeout`."""
+
+    steps: int
+    batch_size: int
+    evaluations: int = 10
+    seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is optimized. The task proposes one, a model class may override any of its fields.
+
+    `clip_norm` clips the gradient's global norm; `warmup_steps` rise linearly from 0; `cosine` falls to 0.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+
+    def override(self, changes: Mapping[str, object]) -> Recipe:
+        """This recipe with some fields replaced.
+
+        Raises:
+            ValueError: for a field that no recipe has.
+        """
+        known = {f.name for f in fields(self)}
+        if unknown := sorted(set(changes) - known):
+            raise ValueError(f"recipe has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A cited work. `key` is its BibTeX key."""
+
+    key: str
+    authors: str
+    title: str
+    venue: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that the literature (or a closed form) gives, so that a reader can hold ours against it."""
+
+    what: str
+    value: float
+    spread: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Everything about a task that is plain data: its card.
+
+    `metric` is the headline metric. `floor` and `ceiling` name the two anchors of the score, among those that
+    `Task.anchors` gives for a split: usually `shortcut` or `chance`, and `oracle` or `reference`.
+    `constants` are anchors that hold for every draw, by split: closed forms, chance, and, where no oracle can be
+    written, a reference learner trained on the target distribution (see `tasks.reference`).
+    `gate` is the in-distribution value of the metric that a model must reach to count as trained.
+    """
+
+    entry: Entry
+    question: str
+    problem: Problem
+    splits: tuple[Split, ...]
+    budget: Budget
+    metric: str
+    floor: str
+    ceiling: str
+    gate: float
+    sources: tuple[Source, ...]
+    recipe: Recipe = Recipe()
+    conditions: tuple[Condition, ...] = (Condition("default"),)
+    constants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    higher_is_better: bool = True
+    data: Literal["redrawn", "fixed"] = "redrawn"
+    licence: str = "generated by this package, Apache-2.0"
+    severity_unit: str = ""
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.entry.id
+
+    @property
+    def summary(self) -> str:
+        return self.entry.summary
+
+    @property
+    def family(self) -> str:
+        return self.entry.id.split("/")[0]
+
+    def with_role(self, *roles: Role) -> tuple[Split, ...]:
+        """The splits that play one of these roles, in the order of the card."""
+        return tuple(split for split in self.splits if split.role in roles)
+
+    def split(self, name: str) -> Split:
+        """The split with this name.
+
+        Raises:
+            KeyError: naming the splits that there are.
+        """
+        for split in self.splits:
+            if split.name == name:
+                return split
+        raise KeyError(f"{self.id} has no split {name!r}; it has {', '.join(s.name for s in self.splits)}")
+
+    def condition(self, name: str) -> Condition:
+        """The condition with this name.
+
+        Raises:
+            KeyError: naming the conditions that there are.
+        """
+        for condition in self.conditions:
+            if condition.name == name:
+                return condition
+        raise KeyError(f"{self.id} has no condition {name!r}; it has {', '.join(c.name for c in self.conditions)}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N examples. A model sees `x` alone; an algorithm what it declares; `latent` is for oracles.
+
+    x: (N, *S), float32, or int64 for tokens. y: (N,) int64 class, or (N, C) float32 values, or (N, L) classes
+    per position. env, group: (N,) int64. weight: (N,) float32. latent: (N, ...).
+    """
+
+    x: Tensor
+    y: Tensor
+    env: Tensor | None = None
+    weight: Tensor | None = None
+    group: Tensor | None = None
+    latent: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Every tensor changed the same way, such as moved to a device or indexed."""
+        present = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return Batch(**{name: change(value) for name, value in present.items()})
+
+
+Predictor = Callable[[Batch], Tensor]
+"""A reference predictor: it may use latents, weights, anything in the batch; it returns what a model would."""
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Split name to metric name to value."""
+
+Data = Mapping[str, Batch]
+"""Split name to its examples."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trained condition of one cell: `scores[split][metric]`, and the anchors of the headline metric."""
+
+    scores: Scores
+    anchors: Scores
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What people read about one model on one task and seed.
+
+    `iid` and `ood` are the headline metric, averaged over conditions and splits. `scores` have a good end (`score`
+    is the ranked one); `indices` describe which solution was chosen and are never averaged over tasks or ranked.
+    """
+
+    iid: float
+    ood: float
+    trained: bool
+    scores: Mapping[str, float]
+    indices: Mapping[str, float] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """A question about model classes: data, reference predictors, a measure and a summary. It has no state."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        """`split.size` examples of a split. What all splits of a world share comes from `draw.generator("world")`."""
+
+    def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
+        """Reference predictors by name: `oracle`, `shortcut`, `content_blind`, ... The data decide their scores."""
+        return {}
+
+    def measure(self, condition: str, predict: Predict, data: Data) -> Scores:
+        """The metrics of a model on every split but the training ones. A task with another question overrides it."""
+        evaluated = self.spec.with_role("val", "iid", "ood", "probe")
+        return {split.name: self.evaluate(predict(data[split.name].x), data[split.name]) for split in evaluated}
+
+    def evaluate(self, outputs: Tensor, batch: Batch) -> Mapping[str, float]:
+        """The metrics of outputs (N, C) on one batch; the headline metric is among them."""
+        return metrics.evaluate(outputs, batch.y, self.spec.problem.output_kind, group=batch.group)
+
+    def anchors(self, condition: str, data: Data, draw: Draw) -> Scores:
+        """Known values of the headline metric, `anchors[split][name]`: constants, and the reference predictors."""
+        anchors = {split.name: dict(self.spec.constants.get(split.name, {})) for split in self.spec.splits}
+        for name, predictor in self.references(condition, draw).items():
+
+            def predict(x: Tensor, predictor: Predictor = predictor) -> Tensor:
+                return predictor(batch_of[id(x)])
+
+            batch_of = {id(batch.x): batch for batch in data.values()}
+            for split, values in self.measure(condition, predict, data).items():
+                if self.spec.metric in values:
+                    anchors[split][name] = values[self.spec.metric]
+        return {split: values for split, values in anchors.items() if values}
+
+    def anchored(self, row: Row, split: str) -> float:
+        """(m - floor) / (ceiling - floor): 0 is the floor's solution, 1 the ceiling's, whichever way is up."""
+        floor, ceiling = row.anchors[split][self.spec.floor], row.anchors[split][self.spec.ceiling]
+        return (row.scores[split][self.spec.metric] - floor) / (ceiling - floor)
+
+    def summarize(self, rows: Mapping[str, Row]) -> Summary:
+        """All conditions of one cell and seed to what people read.
+
+        `score` is the mean over conditions and `ood` splits of the anchored value, each clipped to [-0.25, 1] so
+        that one explosion does not hide the rest; `score_unclipped` is the plain mean.
+        """
+        ood = [split.name for split in self.spec.with_role("ood")]
+        anchored = [self.anchored(row, split) for row in rows.values() for split in ood]
+        iid_value = self.role_mean(rows, "iid")
+        return Summary(
+            iid=iid_value,
+            ood=self.role_mean(rows, "ood"),
+            trained=self.passes_gate(iid_value),
+            scores={"score": fmean(clip(a) for a in anchored), "score_unclipped": fmean(anchored)},
+        )
+
+    def role_mean(self, rows: Mapping[str, Row], role: Role) -> float:
+        """The headline metric averaged over conditions and over the splits of a role."""
+        names = [split.name for split in self.spec.with_role(role)]
+        return fmean(row.scores[name][self.spec.metric] for row in rows.values() for name in names)
+
+    def passes_gate(self, iid_value: float) -> bool:
+        """Whether an in-distribution value counts as trained."""
+        return iid_value >= self.spec.gate if self.spec.higher_is_better else iid_value <= self.spec.gate
+
+
+def clip(score: float) -> float:
+    """A score as tables show it, in [-0.25, 1]."""
+    low, high = SCORE_CLIP
+    return min(max(score, low), high) if math.isfinite(score) else low
+
+
+def load_data(task: Task, condition: str, draw: Draw, splits: Sequence[Split] | None = None) -> dict[str, Batch]:
+    """Every split of a condition, by name."""
+    return {split.name: task.sample(condition, split, draw) for split in splits or task.spec.splits}
+
+
+def class_logits(labels: Tensor, n_outputs: int) -> Tensor:
+    """Labels (N,) or (N, L) that a reference predictor chose, as confident but finite logits (..., C)."""
+    return 10.0 * torch.nn.functional.one_hot(labels.long(), n_outputs).float()
