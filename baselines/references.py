@@ -189,3 +189,26 @@ def load_class(reference: ModelReference) -> type:
     if not isinstance(found, type):
         raise UnusableModel(f"{reference.attribute} in {reference.location} is {type(found).__name__}, not a class")
     return found
+
+
+@cache
+def algorithms() -> dict[str, tuple[str, str]]:
+    """Every registered training algorithm: name to (module, class)."""
+    return {
+        name: (f"baselines.algorithms.{stem}", header["class"])
+        for stem, listed in headers(HERE / "algorithms").items()
+        for name, header in listed.items()
+    }
+
+
+def load_algorithm(name: str) -> type:
+    """The class of a training algorithm.
+
+    Raises:
+        UnknownName: with the nearest names.
+    """
+    if name not in algorithms():
+        raise UnknownName(f"no training algorithm {name!r}; {nearest(name, algorithms())}")
+    module, attribute = algorithms()[name]
+    found: type = getattr(importlib.import_module(module), attribute)
+    return found

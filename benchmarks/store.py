@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records import MAX_BYTES, InvalidRecord, Record, Trial, parse
+
+
+class StoreError(Exception):
+    """A results folder cannot be written; the message says why and what to do. What is in it is safe."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +50,57 @@ class Store:
         """Write a record durably: a temporary file in the same folder, fsync, rename, fsync of the folder.
 
         Raises:
-            OSError: when the disk is full or the folder cannot be written; the old state then still stands.
+            StoreError: when the disk is full or the folder cannot be written; the old state then still stands.
         """
         path = self.path(record.trial)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "xb") as file:
                 file.write(record.to_json().encode())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+            sync_folder(path.parent)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise unwritable(self.root, error) from error
         return path
+
+    def discard(self, trial: Trial) -> None:
+        """Forget the record of a trial that is to be run again."""
+        self.path(trial).unlink(missing_ok=True)
+
+    def check_writable(self) -> None:
+        """Write and remove a file, and remove what killed writers left behind.
+
+        Raises:
+            StoreError: when the folder cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+            probe.write_bytes(b"offpiste")
+            probe.unlink()
+            self.sweep()
+        except OSError as error:
+            raise unwritable(self.root, error) from error
 
     def sweep(self, older_than_seconds: float = 3600.0) -> None:
         """Remove temporary files that a killed writer left behind."""
-        import time
-
         for path in self.root.glob("*/*/*/*/.*.tmp"):
-            try:
+            with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > older_than_seconds:
-                    path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue
+                    path.unlink()
+
+
+def unwritable(root: Path, error: OSError) -> StoreError:
+    """What to tell a user whose results folder refuses a file."""
+    return StoreError(
+        f"cannot write to the results folder {root}: {error.strerror or error}. Finished results are safe; make room or "
+        "name another folder with --results, and give the same command again"
+    )
 
 
 def read(path: Path) -> Record:
@@ -91,7 +122,8 @@ def read(path: Path) -> Record:
 
 def scan(root: Path) -> Iterator[Record | Damaged]:
     """Every result file below a folder, in the order of their paths; damaged ones with the reason, untouched."""
-    for path in sorted(root.glob("*/*/*/*/*.json")):
+    families = [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "wandb"] if root.is_dir() else []
+    for path in sorted(path for folder in families for path in folder.glob("*/*/*/*.json")):
         try:
             yield read(path)
         except (InvalidRecord, OSError) as error:

@@ -30,6 +30,10 @@ Predict = Callable[[Tensor], Tensor]
 SCORE_CLIP = (-0.25, 1.0)
 
 
+class MissingData(Exception):
+    """A task's data are not on this machine; the message says what to install or set. Its trials are skipped."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """All that a model's constructor learns: shapes and kinds, never a task's name, a split or a floor.
@@ -271,6 +275,14 @@ class Task(ABC):
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
         """Reference predictors by name: `oracle`, `shortcut`, `content_blind`, ... The data decide their scores."""
         return {}
+
+    def reference_data(self, condition: str, split: Split, draw: Draw) -> tuple[Batch, Batch] | None:
+        """Where no oracle can be written: training and test examples that both follow `split`'s distribution.
+
+        `tasks.reference` trains a stated learner on the first and scores it on the second; the value stands in
+        `constants[split]["reference"]`, and `python -m tasks.check` measures it again.
+        """
+        return None
 
     def measure(self, condition: str, predict: Predict, data: Data) -> Scores:
         """The metrics of a model on every split but the training ones. A task with another question overrides it."""

@@ -1,0 +1,51 @@
+"""Convolutional networks, one- or two-dimensional as the input is, that keep a small grid of positions."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tasks.types import Problem
+
+ENTRIES = {
+    "cnn": {"class": "Cnn", "summary": "convolutions of stride 2 (16, 32, 64 channels) down to a grid of 4, then linear"},
+    "cnn-large": {
+        "class": "Cnn",
+        "summary": "convolutions of stride 2 (32, 64, 128 channels) down to a grid of 4, then linear",
+        "hparams": {"width": 32},
+        "large": True,
+    },
+}
+
+GRID = 4
+MAX_DOUBLINGS = 2
+
+
+class Cnn(nn.Module):
+    """x (N, C, L) or (N, C, H, W) -> logits or values (N, C).
+
+    One convolution at full resolution, then convolutions of stride 2 until no side is longer than 4. The remaining
+    grid is flattened, not averaged: where something is can be read out, as tasks that ask for positions need.
+    Channels double with every halving, twice.
+    """
+
+    takes = ("signal", "image")
+
+    def __init__(self, problem: Problem, width: int = 16) -> None:
+        super().__init__()
+        channels, *sides = problem.input_shape
+        convolution = nn.Conv1d if len(sides) == 1 else nn.Conv2d
+        layers: list[nn.Module] = [convolution(channels, width, 5, padding=2), nn.ReLU()]
+        halvings = 0
+        while max(sides) > GRID:
+            halvings += 1
+            fan_in, width = width, width * 2 if halvings <= MAX_DOUBLINGS else width
+            layers += [convolution(fan_in, width, 3, stride=2, padding=1), nn.ReLU()]
+            sides = [(side + 1) // 2 for side in sides]
+        cells = 1
+        for side in sides:
+            cells *= side
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * cells, problem.n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)  # (N, C)
+        return out

@@ -1,0 +1,123 @@
+"""One command from plan to report: what is missing is run, written, mirrored and summed up."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from baselines.references import ModelReference
+from benchmarks import report
+from benchmarks.cells import counts
+from benchmarks.jobs import Job, plan
+from benchmarks.progress import Display, duration
+from benchmarks.records import Record
+from benchmarks.store import Store, StoreError
+from benchmarks.supervisor import Started, Supervisor
+from benchmarks.tracking import Mirror, resolve_mode, sync_command
+from tasks.registry import Entry
+
+OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+MEMORY_GIB = 8.0
+GUESSED_SECONDS = 8.0
+
+
+def run(options: argparse.Namespace, entries: Sequence[Entry], models: Sequence[ModelReference]) -> int:
+    """Do what the options say; the exit status of the command."""
+    console, errors = Console(), Console(stderr=True)
+    store = Store(options.results)
+    jobs = plan(entries, models, options.algorithm, options.seeds, options.budget_scale, code_version())
+    done = {job.trial.key: record for job in jobs if (record := store.get(job.trial)) is not None}
+    missing = [job for job in jobs if is_missing(done.get(job.trial.key), options.retry)]
+    expected = expected_seconds(missing, store) / options.jobs
+    console.print(
+        f"{len(jobs)} trials: {len(entries)} tasks, {len(models)} models, {options.seeds} seeds; "
+        f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with {options.jobs} jobs",
+        highlight=False,
+    )
+    if options.dry_run:
+        return OK
+    try:
+        store.check_writable()
+        mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
+        if missing:
+            supervise(missing, store, options, expected, console, mirror)
+    except StoreError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        console.print("interrupted; what was finished is kept, and the same command does the rest")
+        return INTERRUPTED
+    records = [record for job in jobs if (record := store.get(job.trial)) is not None]
+    report.print_report(console, records)
+    mirror.report(report.report_table(records))
+    close(console, store, mirror, records, len(missing))
+    return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
+
+
+def is_missing(record: Record | None, retry: Sequence[str]) -> bool:
+    """Whether a trial is still to be run: any valid record counts as done, unless its outcome is to be tried again."""
+    return record is None or record.status in retry
+
+
+def supervise(
+    jobs: Sequence[Job],
+    store: Store,
+    options: argparse.Namespace,
+    expected: float,
+    console: Console,
+    mirror: Mirror,
+) -> None:
+    """Run the jobs, show them, mirror each as it ends."""
+    with (
+        Supervisor(store, options.jobs, MEMORY_GIB) as supervisor,
+        Display(console, len(jobs), expected, options.jobs) as display,
+    ):
+        for event in supervisor.run(jobs):
+            if isinstance(event, Started):
+                display.started(event.job)
+            else:
+                display.finished(event.job, event.record)
+                mirror.add(store.path(event.job.trial))
+
+
+def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:
+    """The last lines: outcomes, where the results are, and what to do next."""
+    tally = ", ".join(f"{n} {status}" for status, n in counts(records).items())
+    lines = [f"{tally}; {n_run} run now. Results: {store.root}"]
+    if warning := mirror.close():
+        lines.append(f"warning: {warning}")
+    if mirror.mode == "offline":
+        lines.append(f"W&B, offline: {sync_command(store.root)}")
+    lines.append(f"Site: python -m leaderboard.build {store.root} --out site")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def expected_seconds(jobs: Sequence[Job], store: Store) -> float:
+    """Core seconds that jobs may take: from records of the same cell, else of the same task, else a guess."""
+    from benchmarks.cells import frame
+
+    if not jobs:
+        return 0.0
+    earlier = frame(store.root)
+    if earlier.empty:
+        return GUESSED_SECONDS * len(jobs)
+    by_cell = earlier.groupby(["task", "condition", "model"])["seconds"].mean().to_dict()
+    by_task = earlier.groupby("task")["seconds"].mean().to_dict()
+    return sum(
+        by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, GUESSED_SECONDS)) for t in (j.trial for j in jobs)
+    )
+
+
+def code_version() -> str:
+    """The commit of this checkout, with `-dirty` when it was edited; empty outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,113 @@
+"""Train model classes on tasks and say where they generalize.
+
+    python -m benchmarks.run --task shift --model mlp my_model.py:Net --seeds 3
+
+Every result is a file below --results. The same command again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from baselines import references
+from baselines.references import UnusableModel
+from tasks import registry
+from tasks.registry import RegistryError, UnknownName
+
+FAILURES = ("failed", "diverged", "timeout", "out_of_memory")
+OK, BAD_USAGE = 0, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command as a sentence."""
+    found = argparse.ArgumentParser(
+        prog="python -m benchmarks.run",
+        description=__doc__.split("\n\n")[0] if __doc__ else None,
+        epilog="Exit status: 0 all ok or skipped, 1 some trials failed, 2 bad usage.",
+    )
+    add = found.add_argument
+    add("--task", nargs="+", default=[], metavar="WORD", help="task ids, families, tags, input kinds, globs, or all")
+    add(
+        "--model", nargs="+", default=[], metavar="MODEL",
+        help="baselines (globs too), file.py:Class or package.module:Class; default: every baseline at its small size, "
+        "'all' adds the large ones",
+    )  # fmt: skip
+    add("--algorithm", nargs="+", default=["erm"], metavar="NAME", help="training algorithms (default: erm)")
+    add("--seeds", type=positive_int, default=3, metavar="N", help="seeds 0 .. N-1 (default: 3)")
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)")
+    add("--jobs", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="trials at a time (default: cores)")
+    add("--budget-scale", type=positive_float, default=1.0, metavar="X", help="multiply every task's training steps")
+    add("--retry", nargs="+", default=[], choices=[*FAILURES, "skipped"], help="run trials with this outcome again")
+    add("--wandb", choices=["offline", "online", "disabled"], help="default: WANDB_MODE, online with a key, or offline")
+    add("--dry-run", action="store_true", help="say what would run and how long it may take")
+    add("--list", action="store_true", help="list tasks, models and algorithms")
+    return found
+
+
+def positive_int(text: str) -> int:
+    """A whole number > 0 from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """A number > 0 from the command line."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.list:
+            return print_lists()
+        if not options.task:
+            raise UnknownName(f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them")
+        entries = registry.select(options.task)
+        models = references.select(options.model)
+        for name in options.algorithm:
+            if name not in references.algorithms():
+                raise UnknownName(f"no algorithm {name!r}; {registry.nearest(name, references.algorithms())}")
+    except (UnknownName, UnusableModel, RegistryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    from benchmarks import experiment  # imports torch, which --help and --list do without
+
+    return experiment.run(options, entries, models)
+
+
+def families() -> list[str]:
+    """The families that there are."""
+    return sorted({entry.id.split("/")[0] for entry in registry.entries().values()})
+
+
+def print_lists() -> int:
+    """Tasks, models and algorithms with a line each."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    lists = {
+        "task": [(e.id, e.input, ", ".join(e.tags), e.summary) for e in registry.entries().values()],
+        "model": [(m.name, m.summary) for m in references.registered().values()],
+        "algorithm": [(name, "") for name in references.algorithms()],
+    }
+    for title, rows in lists.items():
+        table = Table(title, *[""] * (len(rows[0]) - 1), box=box.SIMPLE_HEAD)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The mirror to Weights & Biases: one run per trial, written after its record, by a process of its own.
+
+    python -m benchmarks.tracking RESULTS        mirror what is in a results folder and not mirrored yet
+
+A result is complete without W&B and is never lost to it: an error here is a warning. The mirror never prompts,
+and no host name, path or command line leaves the machine. This is the only module that imports wandb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from benchmarks.records import InvalidRecord, Record
+from benchmarks.store import Damaged, Store, read, scan
+
+Mode = Literal["offline", "online", "disabled"]
+PROJECT = "offpiste"
+MIRRORED = "wandb/mirrored.txt"
+GOODBYE_SECONDS = 120.0
+
+
+def resolve_mode(flag: Mode | None, environment: Mapping[str, str], home: Path) -> Mode:
+    """The flag, then WANDB_MODE, then online where a key is, else offline."""
+    if flag:
+        return flag
+    match environment.get("WANDB_MODE", "").lower():
+        case "offline" | "dryrun":
+            return "offline"
+        case "disabled":
+            return "disabled"
+        case "online" | "run":
+            return "online"
+    has_key = bool(environment.get("WANDB_API_KEY")) or "api.wandb.ai" in netrc_text(home)
+    return "online" if has_key else "offline"
+
+
+def netrc_text(home: Path) -> str:
+    """The user's netrc, where `wandb login` leaves a key; empty where there is none."""
+    try:
+        return (home / ".netrc").read_text()
+    except OSError:
+        return ""
+
+
+class Mirror:
+    """The parent's end of the mirror process. No method raises, blocks for long or prompts."""
+
+    def __init__(self, results: Path, mode: Mode) -> None:
+        self.results, self.mode = results, mode
+        self.warning = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def add(self, path: Path) -> None:
+        """Mirror the record in this file, some time."""
+        self.send({"record": str(path)})
+
+    def report(self, table: Mapping[str, Any]) -> None:
+        """Mirror the summary of a whole command: {"columns": [...], "rows": [[...], ...]}."""
+        self.send({"report": table})
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """One line to the process, which starts with the first."""
+        if self.mode == "disabled" or self.warning:
+            return
+        try:
+            self.process = self.process or self.start()
+            assert self.process.stdin is not None
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            self.warning = f"the W&B mirror stopped: {error}"
+
+    def start(self) -> subprocess.Popen[str]:
+        """The process. It shares nothing with the class under test."""
+        command = [sys.executable, "-m", "benchmarks.tracking", str(self.results), "--mode", self.mode, "--follow"]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=os.environ | {"WANDB_SILENT": "true"}, start_new_session=True,
+        )  # fmt: skip
+
+    def close(self) -> str:
+        """Wait until everything is mirrored; a warning in words, or nothing."""
+        if self.process is None:
+            return self.warning
+        try:
+            outcome, _ = self.process.communicate(timeout=GOODBYE_SECONDS)
+            return self.warning or (json.loads(outcome)["warning"] if outcome else "the W&B mirror ended early")
+        except (subprocess.TimeoutExpired, ValueError, OSError) as error:
+            self.process.kill()
+            return f"the W&B mirror did not finish: {error}"
+
+
+def sync_command(results: Path) -> str:
+    """What a user types to upload offline runs."""
+    return f"wandb sync --include-offline {results}/wandb/offline-run-*"
+
+
+class Writer:
+    """Writes records as W&B runs and remembers which it has written."""
+
+    def __init__(self, results: Path, mode: Mode) -> None:
+        self.results, self.mode = results, mode
+        self.list = results / MIRRORED
+        self.mirrored = set(self.list.read_text().split()) if self.list.exists() else set()
+        self.warning = ""
+
+    def write(self, path: Path) -> None:
+        """Mirror the record in a file, unless it was mirrored before."""
+        try:
+            record = read(path)
+        except (OSError, InvalidRecord) as error:
+            self.warning = self.warning or f"{path.name} was not mirrored: {error}"
+            return
+        if record.key not in self.mirrored and self.attempt(lambda: write_trial(record, self.results, self.mode)):
+            self.mirrored.add(record.key)
+            with open(self.list, "a") as file:
+                file.write(record.key + "\n")
+
+    def report(self, table: Mapping[str, Any]) -> None:
+        """Mirror the summary of a command."""
+        self.attempt(lambda: write_report(table, self.results, self.mode))
+
+    def attempt(self, write: Any) -> bool:
+        """Whether a write to W&B went well; what went wrong first is kept as a warning."""
+        try:
+            write()
+        except Exception as error:  # whatever W&B raises must not reach a result
+            self.warning = self.warning or f"W&B: {type(error).__name__}: {error}"
+            return False
+        return True
+
+
+def open_run(results: Path, mode: Mode, **identity: Any) -> Any:
+    """A new W&B run that knows nothing of this machine."""
+    import wandb
+
+    results.mkdir(parents=True, exist_ok=True)
+    settings = wandb.Settings(
+        x_disable_meta=True, x_disable_stats=True, save_code=False, disable_git=True, console="off", silent=True,
+        host="offpiste", init_timeout=30,
+    )  # fmt: skip
+    return wandb.init(
+        mode=mode, dir=str(results), project=PROJECT, reinit="create_new", settings=settings, **identity
+    )
+
+
+def write_trial(record: Record, results: Path, mode: Mode) -> None:
+    """One trial as one run: config for every dimension, the curve as history, the selected scores as summary."""
+    trial = record.trial
+    run = open_run(
+        results,
+        mode,
+        id=f"{record.key[:12]}-{secrets.token_hex(3)}",
+        name=f"{trial.task} {trial.condition} {trial.model} s{trial.seed}",
+        group=f"{trial.task}/{trial.condition}/{trial.model}/{trial.algorithm}",
+        job_type="train",
+        config=config_of(record),
+    )
+    run.define_metric("*", step_metric="step")
+    for point in record.curve:
+        run.log({"step": point["step"], **({"loss": point["loss"]} if point["loss"] is not None else {}),
+                 **flat(point["scores"])})  # fmt: skip
+    run.summary.update(
+        {"status": record.status, "reason": record.reason, "seconds": record.seconds,
+         "selected_step": record.selected_step, **flat(record.scores),
+         **{f"last/{name}": value for name, value in flat(record.last).items()}}
+    )  # fmt: skip
+    run.finish(exit_code=0 if record.status in ("ok", "skipped") else 1)
+
+
+def config_of(record: Record) -> dict[str, Any]:
+    """The flat dimensions that a dashboard groups by."""
+    trial = record.trial
+    return {
+        "key": record.key, "family": trial.task.split("/")[0], "task": trial.task, "condition": trial.condition,
+        "model": trial.model, "algorithm": trial.algorithm, "seed": trial.seed, "budget_scale": trial.budget_scale,
+        "selection": record.selection, "status": record.status, "n_parameters": record.n_parameters,
+        **{f"hparams.{name}": value for name, value in trial.hparams.items()},
+        **{f"recipe.{name}": value for name, value in (record.recipe or {}).items()},
+        **{f"version.{name}": value for name, value in record.provenance.items() if name != "started"},
+    }  # fmt: skip
+
+
+def write_report(table: Mapping[str, Any], results: Path, mode: Mode) -> None:
+    """The summary of a command as a run with one table: W&B cannot show the interval of a group of runs."""
+    import wandb
+
+    run = open_run(results, mode, id=f"report-{secrets.token_hex(6)}", name="report", job_type="report")
+    run.log({"cells": wandb.Table(columns=list(table["columns"]), data=[list(row) for row in table["rows"]])})
+    run.finish()
+
+
+def flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """{"ood": {"accuracy": .5}} as {"ood/accuracy": .5}."""
+    return {f"{split}/{metric}": value for split, metrics in scores.items() for metric, value in metrics.items()}
+
+
+def follow(writer: Writer, messages: Iterable[str]) -> None:
+    """Mirror what the parent names, line by line."""
+    for line in messages:
+        message = json.loads(line)
+        if "record" in message:
+            writer.write(Path(message["record"]))
+        else:
+            writer.report(message["report"])
+
+
+def main(arguments: list[str] | None = None, messages: IO[str] = sys.stdin) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--mode", choices=["offline", "online"], help="default: online with a key, else offline")
+    parser.add_argument("--follow", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    writer = Writer(options.results, resolve_mode(options.mode, os.environ, Path.home()))
+    if options.follow:
+        follow(writer, messages)
+    else:
+        store = Store(options.results)
+        for found in scan(options.results):
+            if not isinstance(found, Damaged):
+                writer.write(store.path(found.trial))
+    print(json.dumps({"warning": writer.warning}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

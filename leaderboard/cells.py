@@ -1,0 +1,247 @@
+"""A cell: one entry on one task, several seeds. What is ranked, what is shown, and what failed with which reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from benchmarks.records import Record, digest
+from benchmarks.statistics import Estimate, mean_interval
+from tasks.seeds import PUBLIC_WORD
+from tasks.types import SCORE_CLIP, Row, Summary, Task, clip
+
+Verdict = Literal[
+    "trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"
+]
+FAILURES: tuple[Verdict, ...] = ("failed", "diverged", "timeout", "out_of_memory")
+COUNTED_AS_WORST: tuple[Verdict, ...] = ("not_trained", *FAILURES)
+WORST = SCORE_CLIP[0]
+BUDGET_TASK_DEFAULT = 1.0
+HEADLINE_SELECTION = "iid-validation"
+
+
+@dataclass(frozen=True, order=True)
+class Protocol:
+    """What must be equal for two results to stand in one column."""
+
+    budget_scale: float
+    draw: str
+    selection: str
+
+    @property
+    def is_headline(self) -> bool:
+        return self == HEADLINE
+
+    @property
+    def label(self) -> str:
+        """In what it differs from the headline protocol."""
+        parts = []
+        if self.budget_scale != HEADLINE.budget_scale:
+            parts.append(f"budget × {self.budget_scale:g}")
+        if self.draw != HEADLINE.draw:
+            parts.append(f"private draw {self.draw[:8]}")
+        if self.selection != HEADLINE.selection:
+            parts.append(f"selection {self.selection}")
+        return ", ".join(parts) or "headline protocol"
+
+
+HEADLINE = Protocol(BUDGET_TASK_DEFAULT, digest(PUBLIC_WORD), HEADLINE_SELECTION)
+
+
+@dataclass(frozen=True, order=True)
+class Entrant:
+    """What is compared: a model class with its configuration, an algorithm, and the protocol it was run under.
+
+    `hparams` is the canonical JSON of the configuration.
+    """
+
+    model: str
+    algorithm: str
+    hparams: str
+    protocol: Protocol
+
+    @property
+    def label(self) -> str:
+        """Model, and the algorithm where it is not plain risk minimization."""
+        return self.model if self.algorithm == "erm" else f"{self.model} + {self.algorithm}"
+
+    @property
+    def configuration(self) -> str:
+        """The hyper-parameters as a person writes them: `depth 2, width 128`."""
+        return ", ".join(f"{name} {value}" for name, value in sorted(json.loads(self.hparams).items()))
+
+    @property
+    def slug(self) -> str:
+        """An id of this entrant for links and data files."""
+        identity = [self.algorithm, self.hparams, self.protocol.budget_scale, self.protocol.draw]
+        return f"{self.model}-{digest([*identity, self.protocol.selection])[:8]}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed came to. `summary` is read at the selected step, `last` at the last; both only if all ran.
+
+    `records` has the record of each condition that ran.
+    """
+
+    seed: int
+    verdict: Verdict
+    reason: str
+    records: Mapping[str, Record]
+    summary: Summary | None = None
+    last: Summary | None = None
+
+    @property
+    def counted(self) -> float | None:
+        """The score that this seed counts in a mean: the worst where it failed, none where it was not asked."""
+        return self.count(self.summary)
+
+    @property
+    def counted_last(self) -> float | None:
+        """The same at the last step."""
+        return self.count(self.last)
+
+    def count(self, summary: Summary | None) -> float | None:
+        """A summary's score where the model trained."""
+        if self.verdict in ("skipped", "incomplete"):
+            return None
+        if summary is None or not summary.trained:
+            return WORST
+        return clip(summary.scores["score"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all its trainings."""
+        return sum(record.seconds for record in self.records.values())
+
+
+def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
+    """All conditions of one seed to its outcome. Failures weigh before skips, and both before what has not been run.
+
+    Raises:
+        ArithmeticError, LookupError, TypeError, ValueError: when the task cannot make a summary of these records.
+    """
+    several = len(task.spec.conditions) > 1
+    for verdict in (*FAILURES, "skipped"):
+        for name, record in records.items():
+            if record.status == verdict:
+                reason = record.reason or "no reason given"
+                return Outcome(seed, verdict, f"{name}: {reason}" if several else reason, records)  # type: ignore[arg-type]
+    if missing := [c.name for c in task.spec.conditions if c.name not in records]:
+        return Outcome(seed, "incomplete", f"not run: {', '.join(missing)}", records)
+    summary = task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()})
+    last = task.summarize({name: Row(record.last, record.anchors) for name, record in records.items()})
+    for found in (summary, last):
+        _ = found.scores["score"]
+    if summary.trained:
+        return Outcome(seed, "trained", "", records, summary, last)
+    sign = "below" if task.spec.higher_is_better else "above"
+    reason = f"in-distribution {task.spec.metric} {summary.iid:.3g} is {sign} the gate {task.spec.gate:g}"
+    return Outcome(seed, "not_trained", reason, records, summary, last)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entrant on one task; outcomes in the order of their seeds."""
+
+    task: Task
+    entrant: Entrant
+    outcomes: tuple[Outcome, ...]
+
+    @cached_property
+    def tally(self) -> Mapping[Verdict, int]:
+        """How many seeds came to what."""
+        return Counter(outcome.verdict for outcome in self.outcomes)
+
+    @cached_property
+    def score(self) -> Estimate | None:
+        """The ranked mean: failed and untrained seeds count as the worst, skipped and unfinished ones not at all."""
+        return estimate(outcome.counted for outcome in self.outcomes)
+
+    @cached_property
+    def score_last(self) -> Estimate | None:
+        """The same at the last step instead of the selected one."""
+        return estimate(outcome.counted_last for outcome in self.outcomes)
+
+    @cached_property
+    def iid(self) -> Estimate | None:
+        """The headline metric in distribution, over the seeds that finished."""
+        return estimate(summary.iid for summary in self.summaries)
+
+    @cached_property
+    def ood(self) -> Estimate | None:
+        """The headline metric out of distribution, over the seeds that finished."""
+        return estimate(summary.ood for summary in self.summaries)
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """Of the seeds that finished, trained or not."""
+        return [outcome.summary for outcome in self.outcomes if outcome.summary is not None]
+
+    @cached_property
+    def state(self) -> Verdict:
+        """`trained` if any seed is, else the verdict of most seeds, the worst of equals."""
+        if self.tally.get("trained"):
+            return "trained"
+        order: tuple[Verdict, ...] = (*FAILURES, "not_trained", "skipped", "incomplete")
+        return max(order, key=lambda verdict: (self.tally.get(verdict, 0), -order.index(verdict)))
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The seeds that did not come to a trained model."""
+        return [outcome for outcome in self.outcomes if outcome.verdict != "trained"]
+
+    @property
+    def records(self) -> list[Record]:
+        """Every record that is `ok`, by seed and condition."""
+        return [r for o in self.outcomes for _, r in sorted(o.records.items()) if r.status == "ok"]
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean wall-clock time of a seed, all its conditions together, over the seeds that finished."""
+        finished = [outcome.seconds for outcome in self.outcomes if outcome.summary is not None]
+        return sum(finished) / len(finished) if finished else None
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Of the largest model that was built."""
+        return max((r.n_parameters for r in self.records if r.n_parameters is not None), default=None)
+
+    @property
+    def recipe(self) -> Mapping[str, object] | None:
+        """How the networks were optimized; None where the model is fitted at once."""
+        return next((record.recipe for record in self.records), None)
+
+    @property
+    def selected_steps(self) -> tuple[int, int] | None:
+        """The earliest and the latest step that was selected."""
+        steps = [record.selected_step for record in self.records]
+        return (min(steps), max(steps)) if steps else None
+
+    def extra_scores(self) -> Mapping[str, Estimate]:
+        """The scores beside the ranked one, by name."""
+        return named_estimates(s.scores for s in self.summaries)
+
+    def indices(self) -> Mapping[str, Estimate]:
+        """Descriptive values by name: they say which solution was chosen, and have no good end."""
+        return named_estimates(s.indices for s in self.summaries)
+
+
+def named_estimates(found: Iterable[Mapping[str, float]]) -> Mapping[str, Estimate]:
+    """Mean and interval of every name but `score`, over the seeds that have it."""
+    values: dict[str, list[float]] = {}
+    for mapping in found:
+        for name, value in mapping.items():
+            if name != "score":
+                values.setdefault(name, []).append(value)
+    return {name: e for name, listed in values.items() if (e := estimate(listed)) is not None}
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """Mean and interval of the values that are there."""
+    present = [value for value in values if value is not None]
+    return mean_interval(present) if present else None

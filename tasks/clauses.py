@@ -1,0 +1,454 @@
+"""The contract of a task, clause by clause: `python -m tasks.check` and `tests/test_tasks.py` hold it.
+
+A clause is a function whose docstring's first line is what it demands; it yields, in words, what is broken.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.card import card
+from tasks.registry import ID, Entry
+from tasks.seeds import Draw
+from tasks.types import SCORE_CLIP, Batch, Data, Predictor, Row, Scores, Split, Task, TaskSpec, load_data
+
+SEED, OTHER_SEED = 0, 1
+SECONDS = 1.0  # every trial samples in a process of its own
+EXACT = 1e-6
+REFERENCE_TOLERANCE = 0.03
+# Inputs with more distinct values than this are continuous: two equal rows are then one example, not a coincidence.
+DISCRETE_VALUES = 64
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+BIBTEX_KEY = re.compile(r"[A-Za-z][A-Za-z0-9:_-]*")
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+
+
+class Examined:
+    """A task and its data, drawn once for all clauses."""
+
+    def __init__(self, entry: Entry, task: Task) -> None:
+        self.entry = entry
+        self.task = task
+        self.draw = Draw(task.spec.id, SEED)
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def spec(self) -> TaskSpec:
+        return self.task.spec
+
+    @property
+    def conditions(self) -> list[str]:
+        return [condition.name for condition in self.spec.conditions]
+
+    @cached_property
+    def data(self) -> Mapping[str, Data]:
+        """Condition to split to examples; the CPU seconds of the first sampling are kept."""
+        found = {}
+        for condition in self.conditions:
+            start = time.process_time()
+            found[condition] = load_data(self.task, condition, self.draw)
+            self.seconds[condition] = time.process_time() - start
+        return found
+
+    @property
+    def batches(self) -> Iterator[tuple[str, Split, Batch]]:
+        """Where (`split`, or `condition/split` of several), the split, its examples."""
+        for condition, data in self.data.items():
+            for split in self.spec.splits:
+                where = f"{condition}/{split.name}" if len(self.data) > 1 else split.name
+                yield where, split, data[split.name]
+
+    @cached_property
+    def anchors(self) -> Mapping[str, Scores]:
+        """Condition to the anchors of its splits."""
+        return {c: self.task.anchors(c, data, self.draw) for c, data in self.data.items()}
+
+    @cached_property
+    def constant_rows(self) -> dict[str, Row]:
+        """What a trial of a constant prediction would record, by condition."""
+        return {c: self.row(c, data, constant_predictor(self.spec, data)) for c, data in self.data.items()}
+
+    def rows(self, name: str) -> dict[str, Row] | None:
+        """What a trial of this reference predictor would record, by condition; None where it has no predictor."""
+        rows = {}
+        for condition, data in self.data.items():
+            predictor = self.task.references(condition, self.draw).get(name)
+            if predictor is None:
+                return None
+            rows[condition] = self.row(condition, data, predictor)
+        return rows
+
+    def row(self, condition: str, data: Data, predictor: Predictor) -> Row:
+        """The scores of a predictor on one condition, as a model's are measured."""
+        batch_of = {id(batch.x): batch for batch in data.values()}
+        scores = self.task.measure(condition, lambda x: predictor(batch_of[id(x)]), data)
+        return Row(scores, self.anchors[condition])
+
+
+Clause = Callable[[Examined], Iterable[str]]
+"""Yields what is broken, in words; its docstring's first line is what it demands."""
+
+
+# --- the card -------------------------------------------------------------------------------------------------------
+
+
+def header_is_valid(e: Examined) -> Iterator[str]:
+    """The header is valid and is the one that the task was built from."""
+    if not ID.fullmatch(e.entry.id):
+        yield f"id {e.entry.id!r} is not 'family/<name>-v<number>'"
+    if e.spec.entry != e.entry:
+        yield f"build({e.entry.id}) made a task whose spec.entry is {e.spec.entry}"
+    if e.entry.input != e.spec.problem.input_kind:
+        yield f"the header says input {e.entry.input!r}, the problem {e.spec.problem.input_kind!r}"
+    if not e.entry.summary.strip() or "\n" in e.entry.summary:
+        yield "the summary is not one line of text"
+    for tag in e.entry.tags:
+        if not NAME.fullmatch(tag):
+            yield f"tag {tag!r} is not a word like 'closed-form'"
+
+
+def card_is_plain_data(e: Examined) -> Iterator[str]:
+    """The spec is plain data, with a question and notes."""
+    try:
+        json.dumps(card(e.spec), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        yield f"the card is not JSON: {error}"
+    if not e.spec.question.strip():
+        yield "the card has no question"
+    if not e.spec.notes or not all(note.strip() for note in e.spec.notes):
+        yield "the card has no notes (what the shortcut is, what to beware of)"
+
+
+def splits_are_declared(e: Examined) -> Iterator[str]:
+    """Splits and conditions have unique names, every role that a score needs, and units for severities."""
+    for kind, names in (("split", [s.name for s in e.spec.splits]), ("condition", e.conditions)):
+        for name in sorted(set(names)):
+            if not NAME.fullmatch(name):
+                yield f"{kind} {name!r} is not a name like 'ood-45'"
+            if names.count(name) > 1:
+                yield f"two {kind}s are called {name!r}"
+    for role in ("train", "val", "iid", "ood"):
+        if not e.spec.with_role(role):
+            yield f"no split has the role {role!r}"
+    if not e.spec.severity_unit and any(split.severity is not None for split in e.spec.splits):
+        yield "splits have a severity, but the card no severity_unit"
+
+
+def sources_are_cited(e: Examined) -> Iterator[str]:
+    """Every source has authors, title, venue, year and a web address; published values are finite."""
+    if not e.spec.sources:
+        yield "no source"
+    for source in e.spec.sources:
+        if not BIBTEX_KEY.fullmatch(source.key):
+            yield f"{source.key!r} is no BibTeX key"
+        if not all(text.strip() for text in (source.authors, source.title, source.venue)):
+            yield f"{source.key} lacks authors, title or venue"
+        if not FIRST_YEAR <= source.year <= LAST_YEAR:
+            yield f"{source.key} has year {source.year}"
+        if not re.match(r"https?://[^\s/]+\.\S+", source.url):
+            yield f"{source.key} has no web address: {source.url!r}"
+    for published in e.spec.published:
+        if not math.isfinite(published.value):
+            yield f"published value {published.what!r} is {published.value}"
+
+
+def budget_is_sane(e: Examined) -> Iterator[str]:
+    """The budget allows a training with its evaluations."""
+    budget = e.spec.budget
+    if not 1 <= budget.evaluations <= budget.steps:
+        yield f"{budget.evaluations} evaluations in {budget.steps} steps"
+    if budget.batch_size < 1 or not budget.seconds > 0:
+        yield f"batch size {budget.batch_size}, {budget.seconds} seconds"
+
+
+# --- the data -------------------------------------------------------------------------------------------------------
+
+
+def examples_are_as_the_problem_says(e: Examined) -> Iterator[str]:
+    """Sizes, shapes and types of every split are those that the problem and the split state."""
+    for where, split, batch in e.batches:
+        if len(batch) != split.size:
+            yield f"{where}: {len(batch)} examples, declared {split.size}"
+        for name, expected in expected_tensors(e.spec, batch).items():
+            tensor: Tensor = getattr(batch, name)
+            if (tensor.dtype, tuple(tensor.shape)) != expected:
+                yield f"{where}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {expected[0]} {expected[1]}"
+            if tensor.device.type != "cpu":
+                yield f"{where}: {name} is on {tensor.device}"
+        if batch.latent is not None and len(batch.latent) != len(batch):
+            yield f"{where}: {len(batch.latent)} latents of {len(batch)} examples"
+    total = sum(split.size for split in e.spec.with_role("train"))
+    if total != e.spec.problem.n_train:
+        yield f"the problem says n_train {e.spec.problem.n_train}, the training splits hold {total}"
+
+
+def expected_tensors(spec: TaskSpec, batch: Batch) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Type and shape of each tensor that the batch has; token sequences may have any one length."""
+    problem, n = spec.problem, len(batch)
+    inputs = tuple(batch.x.shape[1:2]) if problem.input_kind == "tokens" else problem.input_shape
+    positions = tuple(batch.x.shape[1:2]) if problem.per_position else ()
+    expected = {"x": (torch.int64 if problem.input_kind == "tokens" else torch.float32, (n, *inputs))}
+    if problem.output_kind == "classes":
+        expected["y"] = (torch.int64, (n, *positions))
+    else:
+        expected["y"] = (torch.float32, (n, *positions, problem.n_outputs))
+    by_name = {"env": torch.int64, "group": torch.int64, "weight": torch.float32}
+    return expected | {name: (dtype, (n,)) for name, dtype in by_name.items() if getattr(batch, name) is not None}
+
+
+def values_are_in_range(e: Examined) -> Iterator[str]:
+    """Inputs, values and weights are finite, labels below n_outputs, tokens below the vocabulary."""
+    problem = e.spec.problem
+    for where, _, batch in e.batches:
+        for name in ("x", "y", "weight", "latent"):
+            tensor: Tensor | None = getattr(batch, name)
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                yield f"{where}: {name} is not finite"
+        if problem.output_kind == "classes":
+            yield from whole_numbers_below(problem.n_outputs, batch.y, f"{where}: a label")
+        if problem.input_kind == "tokens":
+            yield from whole_numbers_below(problem.vocabulary or 0, batch.x, f"{where}: a token")
+        if batch.weight is not None and float(batch.weight.min()) < 0:
+            yield f"{where}: a weight is negative"
+
+
+def whole_numbers_below(bound: int, values: Tensor, what: str) -> Iterator[str]:
+    """A complaint unless all values are in 0 ... bound - 1."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= bound:
+        yield f"{what} is {low if low < 0 else high}, out of 0 ... {bound - 1}"
+
+
+def training_labels_differ(e: Examined) -> Iterator[str]:
+    """Training targets are not all the same."""
+    for condition, data in e.data.items():
+        targets = torch.cat([data[split.name].y.flatten() for split in e.spec.with_role("train")])
+        if bool((targets == targets[0]).all()):
+            yield f"{condition}: every training target is {targets[0]}"
+
+
+def same_draw_gives_the_same_data(e: Examined) -> Iterator[str]:
+    """The same draw gives identical data, in any order of sampling, whatever the global random state is."""
+    set_global_seed(1234)
+    before = global_state()
+    for condition, data in e.data.items():
+        again = load_data(e.task, condition, e.draw, list(reversed(e.spec.splits)))
+        for name in sorted(data):
+            if not same(data[name], again[name]):
+                yield f"{condition}/{name} differs when it is sampled again, in the reverse order"
+    if global_state() != before:
+        yield "sampling draws from the global random state of torch, NumPy or Python"
+
+
+def training_data_stand_alone(e: Examined) -> Iterator[str]:
+    """Training splits do not depend on which other splits are sampled."""
+    for condition, data in e.data.items():
+        for split in e.spec.with_role("train"):
+            if not same(data[split.name], e.task.sample(condition, split, e.draw)):
+                yield f"{condition}/{split.name} differs when it is sampled alone"
+
+
+def other_draws_give_other_data(e: Examined) -> Iterator[str]:
+    """Another seed, and another draw word, gives other training data (`data="fixed"`: the same)."""
+    for condition, data in e.data.items():
+        for other in (replace(e.draw, seed=OTHER_SEED), replace(e.draw, word="another word")):
+            what = f"seed {other.seed}, word {other.word!r}"
+            equal = all(same(data[s.name], e.task.sample(condition, s, other)) for s in e.spec.with_role("train"))
+            if equal and e.spec.data == "redrawn":
+                yield f"{condition}: {what} gives the same training data, but the card says redrawn"
+            if not equal and e.spec.data == "fixed":
+                yield f"{condition}: {what} gives other training data, but the card says fixed"
+
+
+def no_example_leaks(e: Examined) -> Iterator[str]:
+    """Training, validation and test splits share no row, where inputs are continuous."""
+    for condition, data in e.data.items():
+        if not is_continuous(torch.cat([data[s.name].x.flatten() for s in e.spec.with_role("train")])):
+            continue
+        train, val, test = (
+            {s.name: rows_of(data[s.name]) for s in e.spec.with_role(*roles)}
+            for roles in (("train",), ("val",), ("iid", "ood", "probe"))
+        )
+        for first, second in ((train, val), (train, test), (val, test)):
+            for a, rows in first.items():
+                for b, others in second.items():
+                    if shared := len(rows & others):
+                        yield f"{condition}: {a} and {b} share {shared} rows"
+
+
+def is_continuous(x: Tensor) -> bool:
+    """Whether equal rows can only be the same example."""
+    return x.is_floating_point() and len(np.unique(x.numpy())) > DISCRETE_VALUES
+
+
+def rows_of(batch: Batch) -> set[bytes]:
+    """The inputs of a batch, each as its bytes."""
+    return {row.tobytes() for row in batch.x.numpy()}
+
+
+def sampling_is_fast(e: Examined) -> Iterator[str]:
+    """All splits of a condition are sampled in a second of CPU time."""
+    for condition in e.data:
+        if e.seconds[condition] > SECONDS:
+            yield f"{condition}: {e.seconds[condition]:.2f} s"
+
+
+# --- the score ------------------------------------------------------------------------------------------------------
+
+
+def measures_are_complete(e: Examined) -> Iterator[str]:
+    """A model gets finite scores, with the headline metric on every split that is not for training."""
+    for condition, row in e.constant_rows.items():
+        for split in e.spec.with_role("val", "iid", "ood", "probe"):
+            values = row.scores.get(split.name, {})
+            if e.spec.metric not in values:
+                yield f"{condition}/{split.name}: no {e.spec.metric}; measured: {', '.join(values) or 'nothing'}"
+        for name, values in row.scores.items():
+            for metric, value in values.items():
+                if not math.isfinite(value):
+                    yield f"{condition}/{name}: {metric} of a constant prediction is {value}"
+
+
+def summary_is_complete(e: Examined) -> Iterator[str]:
+    """The summary has a score in [-0.25, 1], and all of it is finite."""
+    summary = e.task.summarize(e.constant_rows)
+    values = {"iid": summary.iid, "ood": summary.ood, **summary.scores, **summary.indices}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            yield f"{name} of a constant prediction is {value}"
+    if not SCORE_CLIP[0] <= summary.scores.get("score", math.inf) <= SCORE_CLIP[1]:
+        yield f"score of a constant prediction is {summary.scores.get('score')}"
+
+
+def anchors_are_there(e: Examined) -> Iterator[str]:
+    """Anchors are finite; every `ood` split has floor and ceiling, and the ceiling is the better one."""
+    for condition, anchors in e.anchors.items():
+        for split, values in anchors.items():
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    yield f"{condition}/{split}: anchor {name} is {value}"
+        for ood in e.spec.with_role("ood"):
+            yield from anchor_complaints(e.spec, anchors.get(ood.name, {}), f"{condition}/{ood.name}")
+
+
+def anchor_complaints(spec: TaskSpec, values: Mapping[str, float], where: str) -> Iterator[str]:
+    """What is wrong with the two ends of the score on one split."""
+    missing = [name for name in (spec.floor, spec.ceiling) if name not in values]
+    if missing:
+        yield f"{where}: no anchor {' and no '.join(missing)}; there are: {', '.join(values) or 'none'}"
+        return
+    gain = (values[spec.ceiling] - values[spec.floor]) * (1 if spec.higher_is_better else -1)
+    if not gain > 0:
+        yield f"{where}: ceiling {values[spec.ceiling]:.4g} is no better than floor {values[spec.floor]:.4g}"
+
+
+def ceiling_scores_one(e: Examined) -> Iterator[str]:
+    """The ceiling scores 1, where it is a predictor."""
+    yield from reference_scores(e, e.spec.ceiling, 1.0)
+
+
+def floor_scores_zero(e: Examined) -> Iterator[str]:
+    """The floor scores 0, where it is a predictor."""
+    yield from reference_scores(e, e.spec.floor, 0.0)
+
+
+def reference_scores(e: Examined, name: str, expected: float) -> Iterator[str]:
+    """A complaint unless this predictor, where there is one, gets the expected score."""
+    rows = e.rows(name)
+    if rows is None:
+        return
+    score = e.task.summarize(rows).scores["score"]
+    if not abs(score - expected) <= EXACT:
+        yield f"{name} scores {score:.6g}, expected {expected:g}"
+
+
+def gate_separates(e: Examined) -> Iterator[str]:
+    """The ceiling passes the gate in distribution; a constant prediction does not."""
+    ceiling = e.rows(e.spec.ceiling)
+    if ceiling is not None and not (summary := e.task.summarize(ceiling)).trained:
+        yield f"{e.spec.ceiling} has {e.spec.metric} {summary.iid:.4g} in distribution, the gate is {e.spec.gate:.4g}"
+    if (summary := e.task.summarize(e.constant_rows)).trained:
+        yield f"a constant has {e.spec.metric} {summary.iid:.4g} in distribution and passes the gate {e.spec.gate:.4g}"
+
+
+def constant_predictor(spec: TaskSpec, data: Data) -> Predictor:
+    """Equal logits for classes, the training mean for values."""
+    problem = spec.problem
+    mean = torch.zeros(problem.n_outputs)
+    if problem.output_kind == "values":
+        mean = torch.cat([data[s.name].y for s in spec.with_role("train")]).flatten(0, -2).mean(0)
+
+    def predict(batch: Batch) -> Tensor:
+        positions = tuple(batch.x.shape[1:2]) if problem.per_position else ()
+        return mean.expand(len(batch), *positions, problem.n_outputs)
+
+    return predict
+
+
+def references_are_what_is_measured(e: Examined) -> Iterator[str]:
+    """A stored reference is what its learner scores today, within .03."""
+    stored = {s: values["reference"] for s, values in e.spec.constants.items() if "reference" in values}
+    if not stored:
+        return
+    from tasks.reference import measure_reference  # trains a learner: imported by the few tasks that need it
+
+    for name, value in stored.items():
+        measured = measure_reference(e.task, e.conditions[0], e.spec.split(name), e.draw)
+        if not abs(measured - value) <= REFERENCE_TOLERANCE:
+            yield f"{name}: the card says {value:.4f}, its learner scores {measured:.4f}"
+
+
+CLAUSES: tuple[Clause, ...] = (
+    header_is_valid,
+    card_is_plain_data,
+    splits_are_declared,
+    sources_are_cited,
+    budget_is_sane,
+    examples_are_as_the_problem_says,
+    values_are_in_range,
+    training_labels_differ,
+    same_draw_gives_the_same_data,
+    training_data_stand_alone,
+    other_draws_give_other_data,
+    no_example_leaks,
+    sampling_is_fast,
+    measures_are_complete,
+    summary_is_complete,
+    anchors_are_there,
+    ceiling_scores_one,
+    floor_scores_zero,
+    gate_separates,
+    references_are_what_is_measured,
+)
+
+
+def same(first: Batch, second: Batch) -> bool:
+    """Whether two batches hold the same tensors, bit for bit."""
+    for name in ("x", "y", "env", "weight", "group", "latent"):
+        a, b = getattr(first, name), getattr(second, name)
+        if (a is None) != (b is None) or (a is not None and not torch.equal(a, b)):
+            return False
+    return True
+
+
+def set_global_seed(seed: int) -> None:
+    """Seed every global random state that a task must not use."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+def global_state() -> tuple[bytes, str, str]:
+    """The global random states, comparable."""
+    return torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state()), repr(random.getstate())
