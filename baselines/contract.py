@@ -85,7 +85,16 @@ def build(model_class: type, problem: Problem, hparams: Mapping[str, Any], seed:
         changed = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)
         raise BrokenContract(f"the constructor changed torch's default dtype to {changed}; inputs are float32")
+    if isinstance(model, nn.Module) and any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        with torch.no_grad():
+            model(blank_inputs(problem))
     return model
+
+
+def blank_inputs(problem: Problem) -> Tensor:
+    """Two all-zero inputs (2, *S), which give lazy modules their shapes."""
+    dtype = torch.float32 if problem.vocabulary is None else torch.int64
+    return torch.zeros(2, *problem.input_shape, dtype=dtype)
 
 
 def expected_shape(problem: Problem, x: Tensor) -> tuple[int, ...]:
@@ -157,7 +166,8 @@ class FittedEstimator:
             seen = np.stack([-margin, margin], axis=1) / 2 if margin.ndim == 1 else margin
         else:
             predicted = np.asarray(self.estimator.predict(array)).astype(int)
-            return 10.0 * np.eye(self.problem.n_outputs)[predicted]
+            one_hot: NDArray[Any] = np.eye(self.problem.n_outputs)[predicted]
+            return 10.0 * one_hot
         logits = np.full((len(array), self.problem.n_outputs), seen.min() - 10.0)
         logits[:, classes] = seen
         return logits

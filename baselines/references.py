@@ -118,7 +118,9 @@ def submitted(word: str) -> ModelReference:
         raise UnusableModel(f"{word!r}: {path} is not Python: {error}") from error
     names = top_level_names(tree)
     if attribute not in names and "*" not in names:
-        raise UnusableModel(f"{word!r}: {path.name} defines no {attribute}; {nearest(attribute, names) if names else ''}")
+        raise UnusableModel(
+            f"{word!r}: {path.name} defines no {attribute}; {nearest(attribute, names) if names else ''}"
+        )
     source_hash = hash_source(path)
     slug = re.sub(r"[^a-z0-9]+", "-", f"{path.stem}-{attribute}".lower()).strip("-")[:48]
     return ModelReference(

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from baselines.references import ModelReference
-from benchmarks import report
+from benchmarks import check, report
 from benchmarks.cells import counts
 from benchmarks.jobs import Job, plan
 from benchmarks.progress import Display, duration
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace, entries: Sequence[Entry], models: Sequence[
         return OK
     try:
         store.check_writable()
+        for model in models if missing else ():
+            warn_of_broken_contract(model, console)
         mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
         if missing:
             supervise(missing, store, options, expected, console, mirror)
@@ -57,6 +59,18 @@ def run(options: argparse.Namespace, entries: Sequence[Entry], models: Sequence[
     mirror.report(report.report_table(records))
     close(console, store, mirror, records, len(missing))
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
+
+
+def warn_of_broken_contract(model: ModelReference, console: Console) -> None:
+    """Say what a submitted class breaks before time is spent on it; its trials run all the same and tell the rest."""
+    if model.registered:
+        return
+    broken = [finding for finding in check.findings_of(model) if finding.verdict == "broken"]
+    for finding in broken:
+        where = f"{finding.problem}: " if finding.problem else ""
+        console.print(f"{model.name}: {where}{finding.clause}: {finding.detail}", style="yellow", markup=False)
+    if broken:
+        console.print(f"{model.name} breaks the contract; python -m benchmarks.check shows every clause")
 
 
 def is_missing(record: Record | None, retry: Sequence[str]) -> bool:
@@ -109,9 +123,9 @@ def expected_seconds(jobs: Sequence[Job], store: Store) -> float:
         return GUESSED_SECONDS * len(jobs)
     by_cell = earlier.groupby(["task", "condition", "model"])["seconds"].mean().to_dict()
     by_task = earlier.groupby("task")["seconds"].mean().to_dict()
-    return sum(
-        by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, GUESSED_SECONDS)) for t in (j.trial for j in jobs)
-    )
+    trials = [job.trial for job in jobs]
+    known = [by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, GUESSED_SECONDS)) for t in trials]
+    return float(sum(known))
 
 
 def code_version() -> str:

@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             return print_lists()
         if not options.task:
-            raise UnknownName(f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them")
+            raise UnknownName(
+                f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them"
+            )
         entries = registry.select(options.task)
         models = references.select(options.model)
         for name in options.algorithm:
@@ -96,7 +98,7 @@ def print_lists() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    lists = {
+    lists: dict[str, list[tuple[str, ...]]] = {
         "task": [(e.id, e.input, ", ".join(e.tags), e.summary) for e in registry.entries().values()],
         "model": [(m.name, m.summary) for m in references.registered().values()],
         "algorithm": [(name, "") for name in references.algorithms()],

@@ -98,8 +98,8 @@ class Store:
 def unwritable(root: Path, error: OSError) -> StoreError:
     """What to tell a user whose results folder refuses a file."""
     return StoreError(
-        f"cannot write to the results folder {root}: {error.strerror or error}. Finished results are safe; make room or "
-        "name another folder with --results, and give the same command again"
+        f"cannot write to the results folder {root}: {error.strerror or error}. "
+        "Finished results are safe; make room or name another folder with --results, and give the same command again"
     )
 
 
@@ -122,7 +122,9 @@ def read(path: Path) -> Record:
 
 def scan(root: Path) -> Iterator[Record | Damaged]:
     """Every result file below a folder, in the order of their paths; damaged ones with the reason, untouched."""
-    families = [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "wandb"] if root.is_dir() else []
+    families = (
+        [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "wandb"] if root.is_dir() else []
+    )
     for path in sorted(path for folder in families for path in folder.glob("*/*/*/*.json")):
         try:
             yield read(path)

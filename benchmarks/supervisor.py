@@ -27,7 +27,7 @@ from benchmarks.store import Store
 ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH",
            "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "SSL_CERT_FILE")  # fmt: skip
 ALLOWED_PREFIXES = ("OFFPISTE_", "OPENBLAS_", "PYTORCH_")
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 CACHES = {"HF_HOME": ".cache/huggingface", "XDG_CACHE_HOME": ".cache"}
 POLL_SECONDS = 0.1
 TRIES = 2

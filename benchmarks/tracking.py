@@ -147,9 +147,7 @@ def open_run(results: Path, mode: Mode, **identity: Any) -> Any:
         x_disable_meta=True, x_disable_stats=True, save_code=False, disable_git=True, console="off", silent=True,
         host="offpiste", init_timeout=30,
     )  # fmt: skip
-    return wandb.init(
-        mode=mode, dir=str(results), project=PROJECT, reinit="create_new", settings=settings, **identity
-    )
+    return wandb.init(mode=mode, dir=str(results), project=PROJECT, reinit="create_new", settings=settings, **identity)
 
 
 def write_trial(record: Record, results: Path, mode: Mode) -> None:

@@ -78,7 +78,6 @@ def train(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        barebones=False,
         use_distributed_sampler=False,
     )
     with warnings.catch_warnings():
@@ -165,20 +164,21 @@ def measured(replica: Replica, device: torch.device, check: Callable[[Tensor, Te
         return replica.measure(lambda x: predict(replica.model, x.to(device), check).cpu())
 
 
-def predict(model: nn.Module, x: Tensor, check: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Outputs for many inputs, in batches that fit in memory.
+def predict(model: Callable[[Tensor], Tensor], x: Tensor, check: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Outputs for many inputs, in batches that fit in memory. A model that changes its input changes a copy.
 
     Raises:
         Diverged: when an output is not finite.
     """
-    outputs = torch.cat([check(model(part), part).float() for part in x.split(EVALUATION_BATCH)])
+    parts = x.split(EVALUATION_BATCH)
+    outputs = torch.cat([check(model(part.clone()), part).float() for part in parts])
     if not bool(torch.isfinite(outputs).all()):
         raise Diverged("the model's outputs are not finite")
     return outputs
 
 
 def batch_stream(train: Sequence[Batch], batch_size: int, order: torch.Generator) -> Iterator[Batch]:
-    """Endless minibatches: of one training batch in shuffled epochs; of several, one drawn in proportion to its size."""
+    """Endless minibatches in shuffled epochs; of several training batches one is drawn in proportion to its size."""
     streams = [shuffled(batch, batch_size, order) for batch in train]
     if len(streams) == 1:
         yield from streams[0]
@@ -193,7 +193,7 @@ def shuffled(batch: Batch, batch_size: int, order: torch.Generator) -> Iterator[
     n = len(batch)
     if n <= batch_size:
         while True:
-            yield batch
+            yield batch.map(torch.clone)
     pending = torch.empty(0, dtype=torch.int64)
     while True:
         while len(pending) < batch_size:
@@ -226,7 +226,7 @@ def make_optimizer(parameters: Iterator[nn.Parameter], recipe: Recipe) -> torch.
 
 
 def schedule(recipe: Recipe, step: int, steps: int) -> float:
-    """The factor on the learning rate before step `step` (from 0) of `steps`: linear warm-up, then constant or cosine."""
+    """The factor on the learning rate before step `step` (from 0) of `steps`: warm-up, then constant or cosine."""
     warmup = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
     return warmup * (0.5 * (1 + math.cos(math.pi * step / steps)) if recipe.schedule == "cosine" else 1.0)
 
@@ -251,5 +251,6 @@ def model_parameters(model: Any) -> int | None:
 def as_curve(points: Sequence[Point]) -> list[Mapping[str, Any]]:
     """The points as plain data."""
     return [
-        {"step": p.step, "loss": p.loss, "scores": {s: dict(metrics) for s, metrics in p.scores.items()}} for p in points
+        {"step": p.step, "loss": p.loss, "scores": {s: dict(metrics) for s, metrics in p.scores.items()}}
+        for p in points
     ]

@@ -25,9 +25,9 @@ from benchmarks.records import Record, Status, Trial, clean_text
 from benchmarks.training import Diverged, Point
 from tasks.registry import load as load_task
 from tasks.seeds import Draw
-from tasks.types import Batch, Budget, Data, MissingData, Recipe, Task, load_data
+from tasks.types import Batch, Budget, Data, MissingData, Recipe, Role, Task, load_data
 
-MEASURED = ("val", "iid", "ood", "probe")
+MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe")
 MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "unable to allocate")
 FRAMES_KEPT = 6
 
@@ -130,7 +130,7 @@ def select(task: Task, points: Sequence[Point]) -> int:
     return max(range(len(points)), key=lambda i: (validation[i], i))
 
 
-def names_of(task: Task, role: Any) -> list[str]:
+def names_of(task: Task, role: Role) -> list[str]:
     """The names of the splits that play a role."""
     return [split.name for split in task.spec.with_role(role)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -14,14 +14,11 @@ from benchmarks.statistics import Estimate, mean_interval
 from tasks.seeds import PUBLIC_WORD
 from tasks.types import SCORE_CLIP, Row, Summary, Task, clip
 
-Verdict = Literal[
-    "trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"
-]
+Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
 FAILURES: tuple[Verdict, ...] = ("failed", "diverged", "timeout", "out_of_memory")
-COUNTED_AS_WORST: tuple[Verdict, ...] = ("not_trained", *FAILURES)
+NOT_FINISHED: tuple[Verdict, ...] = (*FAILURES, "skipped")
 WORST = SCORE_CLIP[0]
-BUDGET_TASK_DEFAULT = 1.0
-HEADLINE_SELECTION = "iid-validation"
+LARGEST = 1e100  # its square is still a float
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +46,7 @@ class Protocol:
         return ", ".join(parts) or "headline protocol"
 
 
-HEADLINE = Protocol(BUDGET_TASK_DEFAULT, digest(PUBLIC_WORD), HEADLINE_SELECTION)
+HEADLINE = Protocol(budget_scale=1.0, draw=digest(PUBLIC_WORD), selection="iid-validation")
 
 
 @dataclass(frozen=True, order=True)
@@ -126,22 +123,34 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
         ArithmeticError, LookupError, TypeError, ValueError: when the task cannot make a summary of these records.
     """
     several = len(task.spec.conditions) > 1
-    for verdict in (*FAILURES, "skipped"):
+    for verdict in NOT_FINISHED:
         for name, record in records.items():
             if record.status == verdict:
                 reason = record.reason or "no reason given"
-                return Outcome(seed, verdict, f"{name}: {reason}" if several else reason, records)  # type: ignore[arg-type]
+                return Outcome(seed, verdict, f"{name}: {reason}" if several else reason, records)
     if missing := [c.name for c in task.spec.conditions if c.name not in records]:
         return Outcome(seed, "incomplete", f"not run: {', '.join(missing)}", records)
-    summary = task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()})
-    last = task.summarize({name: Row(record.last, record.anchors) for name, record in records.items()})
-    for found in (summary, last):
-        _ = found.scores["score"]
+    summary = checked(task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()}))
+    last = checked(task.summarize({name: Row(record.last, record.anchors) for name, record in records.items()}))
     if summary.trained:
         return Outcome(seed, "trained", "", records, summary, last)
     sign = "below" if task.spec.higher_is_better else "above"
     reason = f"in-distribution {task.spec.metric} {summary.iid:.3g} is {sign} the gate {task.spec.gate:g}"
     return Outcome(seed, "not_trained", reason, records, summary, last)
+
+
+def checked(summary: Summary) -> Summary:
+    """A summary whose numbers can be averaged; an index that is not finite is undefined and left out.
+
+    Raises:
+        ValueError: for a score, `iid` or `ood` that is missing or not finite.
+    """
+    values = {"iid": summary.iid, "ood": summary.ood, **summary.scores}
+    if "score" not in values:
+        raise ValueError("the summary has no score")
+    if bad := [name for name, value in values.items() if not abs(value) <= LARGEST]:
+        raise ValueError(f"{', '.join(bad)} of the summary is not a usable number")
+    return replace(summary, indices={name: v for name, v in summary.indices.items() if abs(v) <= LARGEST})
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,7 @@ class Cell:
         """`trained` if any seed is, else the verdict of most seeds, the worst of equals."""
         if self.tally.get("trained"):
             return "trained"
-        order: tuple[Verdict, ...] = (*FAILURES, "not_trained", "skipped", "incomplete")
+        order: tuple[Verdict, ...] = (*NOT_FINISHED, "not_trained", "incomplete")
         return max(order, key=lambda verdict: (self.tally.get(verdict, 0), -order.index(verdict)))
 
     @property

@@ -16,7 +16,7 @@ import math
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.style
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 SPLITS = 6
-POINTS = 250
+POINTS = 200
 IMAGES = 12
 EXAMPLES = 4
 TOKENS = 28
@@ -58,6 +58,7 @@ INK = "#010203"  # replaced by currentColor: matplotlib has no name for it
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.size": 8,
+    "font.sans-serif": ["DejaVu Sans"],
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -124,6 +125,8 @@ def tidy(svg: bytes, spec: TaskSpec) -> str:
                 parent.remove(child)
         if parent.get("id", "").encode() not in used:
             parent.attrib.pop("id", None)
+        if parent.tag == f"{{{SVG}}}use":
+            parent.attrib.update({axis: f"{float(parent.attrib[axis]):.1f}" for axis in ("x", "y")})
     root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
     root.set("role", "img")
     title = ElementTree.Element(f"{{{SVG}}}title")
@@ -139,8 +142,10 @@ def is_style(element: ElementTree.Element) -> bool:
 
 def label(spec: TaskSpec, split: Split) -> str:
     """The name of a split, what it is for, and how far it is shifted."""
-    severity = "" if split.severity is None else f", {split.severity:g} {spec.severity_unit}".rstrip()
-    return f"{split.name} ({split.role}{severity})"
+    told: list[str] = [] if split.name.startswith(split.role) else [split.role]
+    if split.severity is not None:
+        told.append(f"{split.severity:g} {spec.severity_unit}".rstrip())
+    return f"{split.name} ({', '.join(told)})" if told else split.name
 
 
 def classes_of(batch: Batch) -> Array:
@@ -240,10 +245,11 @@ def paint_function(spec: TaskSpec, shown: Sequence[Split], batches: dict[str, Ba
     axes = figure.subplots()
     for split in reversed(shown):
         x, y, _ = points(batches[split.name], POINTS)
-        axes.scatter(x[:, 0], y, s=6, color=ROLE_COLOURS[split.role], linewidths=0, label=label(spec, split))
+        colour = ROLE_COLOURS[split.role]
+        axes.scatter(x[:, 0], y, s=6, color=colour, linewidths=0, clip_on=False, label=label(spec, split))
     axes.set_xlabel("x")
     axes.set_ylabel("y" if spec.problem.output_kind == "values" else "class")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), markerscale=2)
     return figure
 
 
@@ -253,20 +259,21 @@ def paint_plane(spec: TaskSpec, shown: Sequence[Split], batches: dict[str, Batch
     across = min(3, len(shown))
     down = math.ceil(len(shown) / across)
     figure = Figure(figsize=(WIDTH_INCHES, 2.3 * down), layout="constrained")
-    axes_list = panels(figure, down, across, share="xy")
-    limits = value_limits(spec, batches)
-    for axes, split in zip(axes_list, shown, strict=False):
+    grid = panels(figure, down, across, share="xy")
+    scale = value_scale(batches[shown[0].name])
+    for place, (axes, split) in enumerate(zip(grid, shown, strict=False)):
         x, y, classes = points(batches[split.name], POINTS)
         flat = x @ basis
-        colours = [COLOURS[c % len(COLOURS)] for c in classes] if classes is not None else VALUES(limits(y))
-        axes.scatter(flat[:, 0], flat[:, 1], s=6, c=colours, linewidths=0)
+        colours = [COLOURS[c % len(COLOURS)] for c in classes] if classes is not None else VALUES(scale(y))
+        axes.scatter(flat[:, 0], flat[:, 1], s=6, c=colours, linewidths=0, clip_on=False)
         axes.set_title(label(spec, split))
-        axes.set_xlabel(names[0])
-        axes.label_outer()
-    for axes in axes_list[len(shown) :]:
+        if place + across >= len(shown):
+            axes.set_xlabel(names[0])
+            axes.tick_params(labelbottom=True)
+        if place % across == 0:
+            axes.set_ylabel(names[1])
+    for axes in grid[len(shown) :]:
         axes.remove()
-    for axes in axes_list[::across]:
-        axes.set_ylabel(names[1])
     return figure
 
 
@@ -274,34 +281,46 @@ def informative_plane(spec: TaskSpec, batches: dict[str, Batch]) -> tuple[Array,
     """Two directions (d, 2) that show the most, and their names.
 
     Of two inputs, the inputs. Of more, the direction that predicts the target in training and the one that predicts
-    it in the first `ood` split (both by least squares): where a shortcut exists, they differ. Where they do not
-    (less than 15 degrees apart), the second is the direction of largest spread across the first.
+    it in the first `ood` split, both by least squares: where there is a shortcut, they differ. Where they do not
+    (correlation above .9), the second is the direction of largest spread across the first. Unit: its standard
+    deviation in training.
     """
     if spec.problem.input_shape == (2,):
         return np.eye(2), ("first input", "second input")
     train = batches[spec.with_role("train")[0].name]
     ood = batches[spec.with_role("ood")[0].name]
-    first, second = label_direction(train), label_direction(ood)
-    if abs(first @ second) > math.cos(math.radians(15)):
-        x = np.concatenate([train.x.numpy(), ood.x.numpy()]).astype(np.float64)
-        across = x - x.mean(0) - np.outer((x - x.mean(0)) @ first, first)
-        second = np.linalg.svd(across, full_matrices=False)[2][0]
-        second *= np.sign(second[np.abs(second).argmax()])
-        return np.stack([first, second], axis=1), ("direction of the target", "largest spread across it")
-    return np.stack([first, second], axis=1), ("direction of the target in training", "... in the ood split")
+    x = np.concatenate([train.x.numpy(), ood.x.numpy()]).astype(np.float64)
+    first, second = target_direction(train), target_direction(ood)
+    names = ("predicts the target in training", "predicts the target in the ood split")
+    if abs(np.corrcoef(x @ first, x @ second)[0, 1]) > 0.9:
+        second, names = spread_across(x, first), ("predicts the target", "largest spread across it")
+    basis = np.stack([first, second], axis=1)
+    return basis / (train.x.numpy() @ basis).std(0), names
 
 
-def label_direction(batch: Batch) -> Array:
-    """The unit vector (d,) along which a ridge regression predicts the target best (the leading one, of several)."""
+def target_direction(batch: Batch) -> Array:
+    """The direction (d,) along which least squares predicts the target; of several outputs, the leading one.
+
+    The ridge is 1e-6 of the mean variance of an input: small enough to find a feature that is a thousand times
+    smaller than the others, large enough for inputs that are constant.
+    """
     x = batch.x.numpy().astype(np.float64)
     x = x - x.mean(0)
     y = batch.y.numpy().astype(np.float64) if batch.y.is_floating_point() else np.eye(int(batch.y.max()) + 1)[batch.y]
     y = y - y.mean(0)
-    gram = x.T @ x + 1e-3 * np.trace(x.T @ x) / x.shape[1] * np.eye(x.shape[1])
-    weights = np.linalg.solve(gram, x.T @ y)  # (d, C)
+    gram = x.T @ x
+    ridge = 1e-6 * np.trace(gram) / len(gram)
+    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ y)  # (d, C)
     leading: Array = np.linalg.svd(weights, full_matrices=False)[0][:, 0]
-    correlation = float((x @ leading) @ y[:, -1])
-    return leading if correlation >= 0 else -leading
+    return leading if (x @ leading) @ y[:, -1] >= 0 else -leading
+
+
+def spread_across(x: Array, direction: Array) -> Array:
+    """The first principal component (d,) of x (N, d) without its part along a direction; its largest entry positive."""
+    unit = direction / np.linalg.norm(direction)
+    centred = x - x.mean(0)
+    component: Array = np.linalg.svd(centred - np.outer(centred @ unit, unit), full_matrices=False)[2][0]
+    return component if component[np.abs(component).argmax()] > 0 else -component
 
 
 def points(batch: Batch, count: int) -> tuple[Array, Array, Array | None]:
@@ -314,10 +333,9 @@ def points(batch: Batch, count: int) -> tuple[Array, Array, Array | None]:
     return x, classes, classes
 
 
-def value_limits(spec: TaskSpec, batches: dict[str, Batch]) -> Any:
-    """From target values to [0, 1], so that every panel uses one scale: the middle 96 % of the training values."""
-    y = batches[spec.with_role("train")[0].name].y.float().numpy()
-    low, high = np.quantile(y, [0.02, 0.98])
+def value_scale(batch: Batch) -> Callable[[Array], Array]:
+    """From target values to [0, 1], one scale for every panel: the middle 96 % of the training values."""
+    low, high = np.quantile(batch.y.float().numpy(), [0.02, 0.98])
     return lambda values: np.clip((values - low) / max(high - low, 1e-12), 0, 1)
 
 
@@ -331,7 +349,7 @@ def paint_tokens(spec: TaskSpec, shown: Sequence[Split], batches: dict[str, Batc
     for place, (text, answer, indent) in enumerate([("input", "answer", 0.02), *lines]):
         height = 1 - (place + 0.5) / (len(lines) + 1)
         figure.text(indent, height, text, family="monospace", va="center")
-        figure.text(0.8, height, answer, family="monospace", va="center", color=COLOURS[1] if indent else INK)
+        figure.text(0.8, height, answer, family="monospace", va="center", color=COLOURS[1] if place else INK)
     return figure
 
 

@@ -296,12 +296,12 @@ class Task(ABC):
     def anchors(self, condition: str, data: Data, draw: Draw) -> Scores:
         """Known values of the headline metric, `anchors[split][name]`: constants, and the reference predictors."""
         anchors = {split.name: dict(self.spec.constants.get(split.name, {})) for split in self.spec.splits}
+        batch_of = {id(batch.x): batch for batch in data.values()}
         for name, predictor in self.references(condition, draw).items():
 
             def predict(x: Tensor, predictor: Predictor = predictor) -> Tensor:
                 return predictor(batch_of[id(x)])
 
-            batch_of = {id(batch.x): batch for batch in data.values()}
             for split, values in self.measure(condition, predict, data).items():
                 if self.spec.metric in values:
                     anchors[split][name] = values[self.spec.metric]

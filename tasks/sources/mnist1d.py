@@ -49,12 +49,12 @@ class SignalLaw:
     """The ranges that signals are drawn from; the defaults are MNIST-1D's. Ranges of integers include both ends.
 
     padding: zeros behind the 12 points of a curve before it is stretched to 72; more makes it narrower.
-    amplitude: factor of the curve. shift: steps to the right on the circle of 72.
+    scale: factor of the curve. shift: steps to the right on the circle of 72.
     noise: factor of both noises (correlated, sd .25, where the curve is not; white, sd .02, everywhere).
     """
 
     padding: tuple[int, int] = (36, 60)
-    amplitude: tuple[float, float] = (0.8, 1.2)
+    scale: tuple[float, float] = (0.8, 1.2)
     shift: tuple[int, int] = (0, 47)
     noise: float = 1.0
 
@@ -65,7 +65,7 @@ class Latents:
 
     label: Ints
     padding: Ints
-    amplitude: Floats
+    scale: Floats
     shift: Ints
     correlated: Floats
     white: Floats
@@ -80,7 +80,7 @@ def sample(law: SignalLaw, n: int, rng: np.random.Generator) -> tuple[Floats, In
     latents = Latents(
         label=rng.permutation(np.arange(n) % N_CLASSES),
         padding=rng.integers(*law.padding, size=n, endpoint=True),
-        amplitude=rng.uniform(*law.amplitude, size=n),
+        scale=rng.uniform(*law.scale, size=n),
         shift=rng.integers(*law.shift, size=n, endpoint=True),
         correlated=rng.standard_normal((n, CANVAS)),
         white=rng.standard_normal((n, CANVAS)),
@@ -124,9 +124,9 @@ def sequential_latents(n: int, stream: np.random.RandomState) -> Latents:
         )
         for _ in range(n)
     ]
-    padding, amplitude, shift, correlated, white, tilt = (np.array(column) for column in zip(*rows, strict=True))
+    padding, scale, shift, correlated, white, tilt = (np.array(column) for column in zip(*rows, strict=True))
     label = np.repeat(np.arange(N_CLASSES), n // N_CLASSES)
-    return Latents(label, padding, amplitude, shift, correlated, white, tilt)
+    return Latents(label, padding, scale, shift, correlated, white, tilt)
 
 
 def render(latents: Latents, noise: float = 1.0) -> Floats:
@@ -147,7 +147,7 @@ def curves(latents: Latents) -> Floats:
     below = position.astype(int)
     label = latents.label[:, None]
     left, right = padded[label, below], padded[label, below + 1]
-    stretched = (left + (right - left) * (position - below)) * latents.amplitude[:, None]
+    stretched = (left + (right - left) * (position - below)) * latents.scale[:, None]
     source = (np.arange(CANVAS) - latents.shift[:, None]) % CANVAS
     return np.take_along_axis(stretched, source, axis=1)
 

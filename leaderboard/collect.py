@@ -1,0 +1,281 @@
+"""From result folders to cells: what is believed, what is refused and why, and what belongs together.
+
+Nothing here trains or guesses. A file that is not believed is listed with its reason, and the rest is still built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.records import Record, canonical
+from benchmarks.store import Damaged, scan
+from leaderboard.cells import LARGEST, Cell, Entrant, Outcome, Protocol, judge
+from tasks.types import Scores, Task, TaskSpec
+
+SUMMARY_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, order=True)
+class Refused:
+    """A result file that counts for nothing. `file` is relative to its result folder, whose name it starts with."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record, and the file it was read from."""
+
+    file: str
+    record: Record
+
+    @property
+    def started(self) -> str:
+        """When it was run, ISO 8601; empty where its provenance does not say."""
+        return str(self.record.provenance.get("started", ""))
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """For finding the most recent; the text breaks ties, so that the order of folders does not."""
+        return self.started, self.record.to_json()
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything that a site says. `suite` has every task by id; `input_hash` stands for all files that were read."""
+
+    suite: Mapping[str, Task]
+    cells: tuple[Cell, ...]
+    refused: tuple[Refused, ...]
+    n_records: int
+    input_hash: str
+
+    @property
+    def entrants(self) -> list[Entrant]:
+        """Everyone with a result, the headline protocol first, then by name."""
+        return sorted({cell.entrant for cell in self.cells}, key=lambda e: (not e.protocol.is_headline, e))
+
+    def cell(self, task_id: str, entrant: Entrant) -> Cell | None:
+        """The cell of a task and an entrant, if anything of it was run."""
+        return next((c for c in self.cells if c.task.spec.id == task_id and c.entrant == entrant), None)
+
+
+Verdicts = tuple[list[Found], list[Refused]]
+"""What a step keeps, and what it refuses."""
+
+
+def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
+    """Every record below the folders that can be believed, as cells of the tasks in `suite`.
+
+    Raises:
+        FileNotFoundError: for a folder that is not there.
+    """
+    found, refused = read(roots)
+    files = [(f.file, f.record.to_json()) for f in found] + [(r.file, r.reason) for r in refused]
+    n_records = len(found)
+    for step in (known(suite), newest_source, one_of_each, same_data):
+        found, more = step(found)
+        refused += more
+    cells, more = group(found, suite)
+    return Collection(
+        suite=suite,
+        cells=tuple(cells),
+        refused=tuple(sorted(refused + more)),
+        n_records=n_records,
+        input_hash=hashlib.sha256(canonical(sorted(files)).encode()).hexdigest(),
+    )
+
+
+def read(roots: Sequence[Path]) -> Verdicts:
+    """All records and all damaged files, in an order that does not depend on where the folders lie."""
+    found: list[Found] = []
+    refused: list[Refused] = []
+    for name, root in named(roots).items():
+        if not root.is_dir():
+            raise FileNotFoundError(f"no result folder {root}; `python -m benchmarks.run --task shift` writes one")
+        for item in scan(root):
+            if isinstance(item, Damaged):
+                reason = item.reason.replace(str(root), name)
+                refused.append(Refused(f"{name}/{item.path.relative_to(root).as_posix()}", reason))
+            else:
+                found.append(Found(f"{name}/{item.trial.folder}/{item.key}.json", item))
+    return sorted(found, key=lambda f: (f.file, f.age)), refused
+
+
+def named(roots: Sequence[Path]) -> dict[str, Path]:
+    """Result folders by their last name, numbered where two share one; the same folder twice counts once."""
+    by_name: dict[str, Path] = {}
+    for root in dict.fromkeys(root.resolve() for root in roots):
+        name = root.name
+        while name in by_name:
+            name = f"{root.name}-{len(by_name) + 1}"
+        by_name[name] = root
+    return by_name
+
+
+def known(suite: Mapping[str, Task]) -> Callable[[list[Found]], Verdicts]:
+    """A step that refuses records of tasks, conditions, splits and anchors that the suite does not have."""
+
+    def step(found: list[Found]) -> Verdicts:
+        return divide(found, lambda f: unknown(f.record, suite))
+
+    return step
+
+
+def unknown(record: Record, suite: Mapping[str, Task]) -> str:
+    """What a record speaks of that the suite does not know, or an empty string."""
+    task = suite.get(record.trial.task)
+    if task is None:
+        return f"unknown task {record.trial.task}"
+    if record.trial.condition not in {condition.name for condition in task.spec.conditions}:
+        return f"unknown condition {record.trial.condition} of {task.spec.id}"
+    if record.status != "ok":
+        return ""
+    return unknown_split(record, task.spec) or missing_metric(record, task.spec) or too_large(record)
+
+
+def unknown_split(record: Record, spec: TaskSpec) -> str:
+    """Where a record has numbers for a split that the task does not have."""
+    known_splits = {split.name for split in spec.splits}
+    parts: list[tuple[str, Scores]] = [("scores", record.scores), ("last", record.last), ("anchors", record.anchors)]
+    parts += [("curve", point["scores"]) for point in record.curve]
+    for where, scores in parts:
+        if strange := sorted(set(scores) - known_splits):
+            return f"{where}: unknown split {strange[0]} of {spec.id}"
+    return ""
+
+
+def missing_metric(record: Record, spec: TaskSpec) -> str:
+    """Where a record lacks the headline metric on a split that is summarized."""
+    for where, scores in (("scores", record.scores), ("last", record.last)):
+        for split in spec.with_role("iid", "ood"):
+            measured = scores.get(split.name, {})
+            if spec.metric not in measured:
+                there = ", ".join(sorted(measured)) or "nothing"
+                return f"{where}: no {spec.metric} on split {split.name}; it has {there}"
+    return ""
+
+
+def too_large(record: Record) -> str:
+    """Whether a number is so large that an average of such would not be one."""
+    parts = [record.scores, record.last, record.anchors, *(point["scores"] for point in record.curve)]
+    values = (value for scores in parts for metrics in scores.values() for value in metrics.values())
+    return f"a value beyond {LARGEST:g}" if any(abs(value) > LARGEST for value in values) else ""
+
+
+def newest_source(found: list[Found]) -> Verdicts:
+    """Of every model only the source that was run last: another source is another model, though it has its name."""
+    newest: dict[str, Found] = {}
+    for f in found:
+        best = newest.get(f.record.trial.model)
+        newest[f.record.trial.model] = f if best is None else max(f, best, key=lambda x: x.age)
+
+    def refuse(f: Found) -> str:
+        source, current = f.record.trial.source_hash, newest[f.record.trial.model].record.trial.source_hash
+        return "" if source == current else f"older source {source[:8]} of this model; {current[:8]} was run later"
+
+    return divide(found, refuse)
+
+
+def one_of_each(found: list[Found]) -> Verdicts:
+    """Of several records of one trial the most recent; one that disagrees with it is refused, an equal one dropped."""
+    newest: dict[str, Found] = {}
+    for f in found:
+        best = newest.get(f.record.key)
+        newest[f.record.key] = f if best is None else max(f, best, key=lambda x: x.age)
+    refused = [
+        Refused(f.file, "another record of this trial disagrees with it and is more recent")
+        for f in found
+        if not same_outcome(f.record, newest[f.record.key].record)
+    ]
+    return sorted(newest.values(), key=lambda f: f.file), refused
+
+
+def same_outcome(one: Record, other: Record) -> bool:
+    """Whether two records of one trial say the same, up to what threads and processors change."""
+    return one.status == other.status and close_scores(one.scores, other.scores)
+
+
+def close_scores(one: Scores, other: Scores) -> bool:
+    """Whether two sets of scores have the same names and nearly the same values."""
+    flat, also = ({(s, m): v for s, metrics in x.items() for m, v in metrics.items()} for x in (one, other))
+    return flat.keys() == also.keys() and all(
+        math.isclose(v, also[k], rel_tol=1e-2, abs_tol=1e-2) for k, v in flat.items()
+    )
+
+
+def same_data(found: list[Found]) -> Verdicts:
+    """Records of one task, condition, seed and draw must have seen the same data; the most recent says which."""
+    newest: dict[tuple[str, str, int, str], Found] = {}
+    with_data = [f for f in found if f.record.data]
+    for f in with_data:
+        best = newest.get(world(f.record))
+        newest[world(f.record)] = f if best is None else max(f, best, key=lambda x: x.age)
+
+    def refuse(f: Found) -> str:
+        if not f.record.data or close_data(f.record.data, newest[world(f.record)].record.data):
+            return ""
+        since = newest[world(f.record)].started[:10] or "an unknown date"
+        return f"stale: its data differ from those that the task generates since {since}; run it again"
+
+    return divide(found, refuse)
+
+
+def world(record: Record) -> tuple[str, str, int, str]:
+    """What decides the data of a trial."""
+    trial = record.trial
+    return trial.task, trial.condition, trial.seed, trial.draw
+
+
+def close_data(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> bool:
+    """Whether two fingerprints are of the same data; the last digits differ between processors."""
+    return one.keys() == other.keys() and all(
+        len(values) == len(other[split])
+        and all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4) for a, b in zip(values, other[split], strict=True))
+        for split, values in one.items()
+    )
+
+
+def divide(found: Iterable[Found], refuse: Callable[[Found], str]) -> Verdicts:
+    """The records without a reason against them, and the others with it."""
+    kept: list[Found] = []
+    refused: list[Refused] = []
+    for f in found:
+        if reason := refuse(f):
+            refused.append(Refused(f.file, reason))
+        else:
+            kept.append(f)
+    return kept, refused
+
+
+def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell], list[Refused]]:
+    """Records to cells, seeds in order. A seed that its task cannot summarize is refused with the task's reason."""
+
+    def place(f: Found) -> tuple[str, Entrant, int]:
+        return f.record.trial.task, entrant_of(f.record), f.record.trial.seed
+
+    outcomes: dict[tuple[str, Entrant], list[Outcome]] = {}
+    refused: list[Refused] = []
+    for (task_id, entrant, seed), members in groupby(sorted(found, key=place), key=place):
+        listed = list(members)
+        try:
+            outcome = judge(suite[task_id], seed, {f.record.trial.condition: f.record for f in listed})
+        except SUMMARY_ERRORS as error:
+            reason = f"{task_id} cannot summarize seed {seed}: {type(error).__name__}: {error}"
+            refused += [Refused(f.file, reason) for f in listed]
+            continue
+        outcomes.setdefault((task_id, entrant), []).append(outcome)
+    return [Cell(suite[task_id], entrant, tuple(o)) for (task_id, entrant), o in outcomes.items()], refused
+
+
+def entrant_of(record: Record) -> Entrant:
+    """Who a record is about."""
+    trial = record.trial
+    protocol = Protocol(float(trial.budget_scale), trial.draw, record.selection)
+    return Entrant(trial.model, trial.algorithm, canonical(trial.hparams), protocol)

@@ -1,0 +1,90 @@
+"""Curves of a cell: the headline metric along a ladder of severities, and along the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from benchmarks.records import Record
+from benchmarks.statistics import Estimate, mean_interval
+from leaderboard.cells import Cell
+from tasks.types import Role, Scores, Split, Task, TaskSpec
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on a curve, and the mean over seeds there."""
+
+    x: float
+    estimate: Estimate
+
+
+Curve = Sequence[Point]
+
+
+def ladder(spec: TaskSpec) -> list[Split]:
+    """The measured splits with a severity, mildest first; fewer than two are no ladder."""
+    measured = [split for split in spec.with_role("iid", "ood", "probe") if split.severity is not None]
+    distinct = {split.severity for split in measured}
+    return sorted(measured, key=lambda s: (s.severity, s.name)) if len(distinct) > 1 else []
+
+
+def severity_curve(cell: Cell, condition: str) -> Curve:
+    """The metric of one condition at the selected step, by severity; splits of equal severity are averaged."""
+    rungs: dict[float, list[str]] = {}
+    for split in ladder(cell.task.spec):
+        rungs.setdefault(split.severity or 0.0, []).append(split.name)
+    metric = cell.task.spec.metric
+    points = []
+    for severity, splits in rungs.items():
+        per_seed = [
+            fmean(record.scores[split][metric] for split in splits)
+            for record in finished(cell, condition)
+            if all(metric in record.scores.get(split, {}) for split in splits)
+        ]
+        if per_seed:
+            points.append(Point(severity, mean_interval(per_seed)))
+    return points
+
+
+def learning_curve(cell: Cell, role: Role) -> Curve:
+    """The metric by training step, averaged over conditions and over the splits of a role; steps that all seeds have."""
+    per_seed = [seed_curve(cell.task, list(o.records.values()), role) for o in cell.outcomes if o.summary is not None]
+    if not per_seed:
+        return []
+    steps = sorted(set.intersection(*(set(curve) for curve in per_seed)))
+    return [Point(step, mean_interval([curve[step] for curve in per_seed])) for step in steps]
+
+
+def seed_curve(task: Task, records: Sequence[Record], role: Role) -> dict[int, float]:
+    """Step to metric for one seed, at the steps that every condition has measured."""
+    splits, metric = [split.name for split in task.spec.with_role(role)], task.spec.metric
+    per_condition = [
+        {p["step"]: v for p in record.curve if (v := mean_metric(p["scores"], splits, metric)) is not None}
+        for record in records
+    ]
+    common = set.intersection(*(set(curve) for curve in per_condition)) if per_condition else set()
+    return {step: fmean(curve[step] for curve in per_condition) for step in common}
+
+
+def mean_metric(scores: Scores, splits: Sequence[str], metric: str) -> float | None:
+    """The metric averaged over splits, if all of them have it."""
+    values = [scores[split][metric] for split in splits if metric in scores.get(split, {})]
+    return fmean(values) if splits and len(values) == len(splits) else None
+
+
+def finished(cell: Cell, condition: str) -> list[Record]:
+    """The condition's record of every seed that finished."""
+    return [outcome.records[condition] for outcome in cell.outcomes if outcome.summary is not None]
+
+
+def anchor_means(cells: Iterable[Cell]) -> dict[str, dict[str, float]]:
+    """`means[split][name]` of one task's anchors over conditions and seeds; each world counts once."""
+    worlds = {(r.trial.condition, r.trial.seed, r.trial.draw): r for cell in cells for r in cell.records}
+    listed: dict[str, dict[str, list[float]]] = {}
+    for _, record in sorted(worlds.items()):
+        for split, values in record.anchors.items():
+            for name, value in values.items():
+                listed.setdefault(split, {}).setdefault(name, []).append(value)
+    return {split: {name: fmean(found) for name, found in named.items()} for split, named in listed.items()}

@@ -1,0 +1,178 @@
+"""Digits turned by up to 15 degrees in training and by 30, 45, 60, 75 and 90 degrees at test.
+
+An image of 28 x 28 pixels is turned counter-clockwise about its centre (bilinear, zero outside), then its 2 x 2 blocks
+are averaged. In training each image has one angle of its own, uniform in +-15 degrees; it is not augmentation.
+
+    training      a 7 that leans by -15 ... 15 degrees
+    rotated-45    the same writers' digits, turned by 45 degrees
+
+In the control the training angles are uniform in -15 ... 105 degrees and hold every rung: nothing is out of distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.registry import Entry
+from tasks.seeds import Draw
+from tasks.sources.digits import N_CLASSES, SIDE, Collection, collection, pool
+from tasks.types import (
+    Batch,
+    Budget,
+    Predictor,
+    Problem,
+    Recipe,
+    Source,
+    Split,
+    Task,
+    TaskSpec,
+    class_logits,
+)
+
+ENTRIES = {
+    "shift/rotated-digits-v1": {
+        "summary": "digits within 15 degrees of upright in training, turned by 30 to 90 degrees at test",
+        "input": "image",
+        "tags": ["real", "classification", "ladder"],
+    },
+    "shift/rotated-digits-control-v1": {
+        "summary": "digits whose training angles hold every test angle",
+        "input": "image",
+        "tags": ["real", "classification", "control", "ladder"],
+    },
+    "shift/rotated-mnist-v1": {
+        "summary": "turned digits from all of MNIST",
+        "input": "image",
+        "tags": ["real", "classification", "ladder"],
+        "optional": True,
+    },
+    "shift/rotated-fashion-v1": {
+        "summary": "turned garments from Fashion-MNIST",
+        "input": "image",
+        "tags": ["real", "classification", "ladder"],
+        "optional": True,
+    },
+}
+
+LADDER_DEG = (30.0, 45.0, 60.0, 75.0, 90.0)
+TRAINING_DEG = (-15.0, 15.0)
+CONTROL_DEG = (-15.0, 105.0)
+CHUNK = 4096
+
+REFERENCES = {30.0: 0.0, 45.0: 0.0, 60.0: 0.0, 75.0: 0.0, 90.0: 0.0}
+
+GHIFARY = Source(
+    key="ghifary2015domain",
+    authors="Muhammad Ghifary, W. Bastiaan Kleijn, Mengjie Zhang and David Balduzzi",
+    title="Domain Generalization for Object Recognition with Multi-task Autoencoders",
+    venue="ICCV",
+    year=2015,
+    url="https://arxiv.org/abs/1508.07680",
+)
+DOMAINBED = Source(
+    key="gulrajani2021search",
+    authors="Ishaan Gulrajani and David Lopez-Paz",
+    title="In Search of Lost Domain Generalization",
+    venue="ICLR",
+    year=2021,
+    url="https://openreview.net/forum?id=lQdXeXDoWtI",
+)
+
+
+class RotatedDigits(Task):
+    """Accuracy on a ladder of angles. `latent` (N,) is the angle in degrees of each image."""
+
+    def __init__(self, spec: TaskSpec, images: Collection) -> None:
+        super().__init__(spec)
+        self.images = images
+
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        """Test splits hold the same images."""
+        images, classes = self.images.examples(split, draw)
+        low, high = cast("tuple[float, float]", split.params["rotation_deg"])
+        angle = low + (high - low) * self.images.uniform(1, split, draw, "angle")[0]
+        return Batch(pool(rotate(images, angle)).unsqueeze(1), classes, latent=angle)
+
+    def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
+        """With a full set the ceiling is the label itself, accuracy 1."""
+        if self.spec.ceiling != "oracle":
+            return {}
+        return {"oracle": lambda batch: class_logits(batch.y, N_CLASSES)}
+
+    def reference_data(self, condition: str, split: Split, draw: Draw) -> tuple[Batch, Batch] | None:
+        """This seed's whole training and test parts, all with angles of the split's distribution."""
+        if self.spec.ceiling != "reference":
+            return None
+        train, test = self.images.whole_parts(split)
+        return self.sample(condition, train, draw), self.sample(condition, test, draw)
+
+
+def rotate(images: Tensor, angle_deg: Tensor) -> Tensor:
+    """Images (n, H, W), each turned counter-clockwise by its angle (n,) about the centre; bilinear, zero outside."""
+    cos, sin = torch.deg2rad(angle_deg).cos(), torch.deg2rad(angle_deg).sin()
+    zero = torch.zeros_like(cos)
+    # where each output pixel comes from, in coordinates with y downwards
+    source = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)  # (n, 2, 3)
+    turned = [
+        functional.grid_sample(
+            part.unsqueeze(1),
+            functional.affine_grid(matrix, [len(part), 1, *part.shape[1:]], align_corners=False),
+            align_corners=False,
+        ).squeeze(1)
+        for part, matrix in zip(images.split(CHUNK), source.split(CHUNK), strict=True)
+    ]
+    return torch.cat(turned)
+
+
+def splits(images: Collection, training_deg: tuple[float, float]) -> tuple[Split, ...]:
+    """In-distribution splits, and every rung as a test that is scored."""
+    parts, upright = images.parts, {"rotation_deg": list(training_deg)}
+    rung_size = min(parts.test * 2 // 3, 2_000)
+    return (
+        Split("train", "train", parts.train, upright),
+        Split("val", "val", parts.validation, upright),
+        Split("iid", "iid", parts.test, upright),
+        *(Split(f"rotated-{deg:.0f}", "ood", rung_size, {"rotation_deg": [deg, deg]}, deg) for deg in LADDER_DEG),
+    )
+
+
+def constants(images: Collection) -> dict[str, dict[str, float]]:
+    """Chance, and for the digits that ship the reference learner."""
+    names = {deg: f"rotated-{deg:.0f}" for deg in LADDER_DEG}
+    chance = {name: {"chance": 1 / N_CLASSES} for name in names.values()}
+    if images.full:
+        return chance
+    return {name: chance[name] | {"reference": REFERENCES[deg]} for deg, name in names.items()}
+
+
+def build(entry: Entry) -> Task:
+    images, control = collection(entry), "control" in entry.tags
+    training_deg = CONTROL_DEG if control else TRAINING_DEG
+    spec = TaskSpec(
+        entry=entry,
+        question=(
+            "With every test angle among those of training, how well does a model read the digits?"
+            if control
+            else "How far does recognition reach beyond the angles that a model was trained on?"
+        ),
+        problem=Problem("image", (1, SIDE, SIDE), "classes", n_outputs=N_CLASSES, n_train=images.parts.train),
+        splits=splits(images, training_deg),
+        budget=Budget(steps=2000, batch_size=128, seconds=900.0 if images.full else 120.0),
+        recipe=Recipe(optimizer="adam", learning_rate=1e-3),
+        metric="accuracy",
+        floor="chance",
+        ceiling="oracle" if images.full else "reference",
+        gate=0.5,
+        constants=constants(images),
+        sources=(GHIFARY, DOMAINBED, images.source),
+        licence=images.licence,
+        severity_unit="degrees",
+        published=(),
+        notes=("x",),
+    )
+    return RotatedDigits(spec, images)
