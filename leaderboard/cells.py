@@ -15,7 +15,7 @@ from tasks.seeds import PUBLIC_WORD
 from tasks.types import SCORE_CLIP, Row, Summary, Task, clip
 
 Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
-FAILURES: tuple[Verdict, ...] = ("failed", "diverged", "timeout", "out_of_memory")
+FAILURES: tuple[Verdict, ...] = ("failed", "out_of_memory", "timeout", "diverged")
 NOT_FINISHED: tuple[Verdict, ...] = (*FAILURES, "skipped")
 WORST = SCORE_CLIP[0]
 LARGEST = 1e100  # its square is still a float

@@ -9,18 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from benchmarks.statistics import Estimate
-from leaderboard.cells import Cell, Entrant
+from leaderboard import wording
+from leaderboard.cells import Cell, Entrant, Verdict
 from leaderboard.curves import Curve
-from leaderboard.wording import number
 from tasks.types import SCORE_CLIP, TaskSpec
 
 BOUNDED_METRICS = ("accuracy", "worst_group")
 COLOURS, SHAPES = 8, 5
 
 Pixel = tuple[float, float]
+DotKind = Literal["trained", "not_trained", "failed"]
+Anchors = Mapping[str, Mapping[str, float]]
+"""Split to anchor name to value."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Axis:
 
     def ticks(self, at_most: int) -> list[Tick]:
         """Round values, evenly spaced."""
-        return [Tick(self.at(v), number(v)) for v in round_values(min(self.low, self.high), max(self.low, self.high), at_most)]
+        low, high = sorted((self.low, self.high))
+        return [Tick(self.at(value), wording.number(value)) for value in round_values(low, high, at_most)]
 
 
 def round_values(low: float, high: float, at_most: int) -> list[float]:
@@ -80,7 +85,7 @@ def marks(entrants: Sequence[Entrant]) -> dict[Entrant, Mark]:
 class Dot:
     x: float
     y: float
-    kind: Literal["trained", "not_trained", "failed"]
+    kind: DotKind
     title: str
 
 
@@ -102,27 +107,234 @@ STRIP_WIDTH, STRIP_HEIGHT = 220, 28
 DOT_OFFSETS = (0.0, -5.0, 5.0, -8.0, 8.0)
 
 
-def strip(cell: Cell, description: str) -> Strip:
+def strip(cell: Cell) -> Strip:
     """The seeds of a cell that count in its mean."""
-    axis = Axis(SCORE_CLIP[0], SCORE_CLIP[1], 8, STRIP_WIDTH - 8)
-    counted = [(o, o.counted) for o in cell.outcomes]
-    dots = []
-    for i, (outcome, value) in enumerate(pair for pair in counted if pair[1] is not None):
-        assert value is not None
-        kind: Literal["trained", "not_trained", "failed"] = (
-            outcome.verdict if outcome.verdict in ("trained", "not_trained") else "failed"  # type: ignore[assignment]
-        )
-        y = STRIP_HEIGHT / 2 + DOT_OFFSETS[i % len(DOT_OFFSETS)]
-        dots.append(Dot(axis.at(value), y, kind, f"seed {outcome.seed}: {number(value)} {outcome.reason}".strip()))
-    score = cell.score
-    span = None if score is None or score.low is None or score.high is None else (axis.at(score.low), axis.at(score.high))
+    axis = Axis(*SCORE_CLIP, start=8, end=STRIP_WIDTH - 8)
+    score, interval = cell.score, None
+    if score is not None and score.low is not None and score.high is not None:
+        interval = (axis.at(score.low), axis.at(score.high))
+    counted = [(outcome, value) for outcome in cell.outcomes if (value := outcome.counted) is not None]
     return Strip(
         width=STRIP_WIDTH,
         height=STRIP_HEIGHT,
         floor=axis.at(0.0),
         ceiling=axis.at(1.0),
-        dots=tuple(dots),
+        dots=tuple(
+            Dot(
+                x=axis.at(value),
+                y=STRIP_HEIGHT / 2 + DOT_OFFSETS[i % len(DOT_OFFSETS)],
+                kind=dot_kind(outcome.verdict),
+                title=f"seed {outcome.seed}: {wording.score(value)}. {outcome.reason}".removesuffix(". "),
+            )
+            for i, (outcome, value) in enumerate(counted)
+        ),
         mean=None if score is None else axis.at(score.mean),
-        interval=span,
-        description=description,
+        interval=interval,
+        description=wording.sentence(cell),
     )
+
+
+def dot_kind(verdict: Verdict) -> DotKind:
+    """A filled dot, an open one, or a cross."""
+    match verdict:
+        case "trained" | "not_trained":
+            return verdict
+        case _:
+            return "failed"
+
+
+# --- the metric of a task as an axis ----------------------------------------------------------------------------------
+
+
+def metric_range(spec: TaskSpec, anchors: Anchors, values: Sequence[float]) -> tuple[float, float]:
+    """The metric's (worst, best) value on an axis.
+
+    From the floors and ceilings; for a bounded metric also from the values, for others a quarter beyond the floor,
+    where scores are clipped too: one explosion would otherwise flatten everything else.
+    """
+    splits = [anchors.get(split.name, {}) for split in spec.with_role("iid", "ood", "probe")]
+    known = [found[name] for found in splits for name in (spec.floor, spec.ceiling) if name in found]
+    shown = [*known, *values] if spec.metric in BOUNDED_METRICS or not known else known
+    low, high = min(shown, default=0.0), max(shown, default=1.0)
+    span = (high - low) or abs(high) or 1.0
+    wide, narrow = (0.06, 0.06) if spec.metric in BOUNDED_METRICS else (0.25, 0.06)
+    if not spec.higher_is_better:
+        return high + wide * span, low - narrow * span
+    low, high = low - wide * span, high + narrow * span
+    return (max(low, -0.03), min(high, 1.03)) if spec.metric in BOUNDED_METRICS else (low, high)
+
+
+# --- in distribution against out of distribution ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """An entrant at (x, y) with its two intervals in pixels; `beyond` if a value lies outside the axes."""
+
+    mark: Mark
+    x: float
+    y: float
+    x_interval: tuple[float, float] | None
+    y_interval: tuple[float, float] | None
+    beyond: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A horizontal line with a name: an anchor."""
+
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The box of a chart: size, inner edges, ticks."""
+
+    width: int
+    height: int
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The headline metric in distribution (across) against out of distribution (up); on the diagonal nothing is lost."""
+
+    frame: Frame
+    diagonal: tuple[float, float, float, float]
+    rules: tuple[Rule, ...]
+    points: tuple[PlanePoint, ...]
+    description: str
+
+
+def plane(cells: Sequence[Cell], anchors: Anchors, signs: Mapping[Entrant, Mark]) -> Plane:
+    """One task: every entrant that finished a seed."""
+    spec = cells[0].task.spec
+    shown = [(cell, cell.iid, cell.ood) for cell in cells if cell.iid is not None and cell.ood is not None]
+    values = [estimate.mean for _, iid, ood in shown for estimate in (iid, ood)]
+    worst, best = metric_range(spec, anchors, values)
+    across, up = Axis(worst, best, 40, 232), Axis(worst, best, 186, 8)
+    points = [
+        PlanePoint(
+            mark=signs[cell.entrant],
+            x=across.at(iid.mean),
+            y=up.at(ood.mean),
+            x_interval=pixels(across, iid),
+            y_interval=pixels(up, ood),
+            beyond=not (across.holds(iid.mean) and up.holds(ood.mean)),
+            title=f"{cell.entrant.label}: in distribution {wording.metric(iid.mean)}, out {wording.metric(ood.mean)}",
+        )
+        for cell, iid, ood in shown
+    ]
+    return Plane(
+        frame=frame(across, up, 240, 206),
+        diagonal=(across.start, up.start, across.end, up.end),
+        rules=tuple(rules(spec, anchors, up)),
+        points=tuple(points),
+        description=f"{spec.metric} in and out of distribution on {spec.id}, {len(points)} entries",
+    )
+
+
+def rules(spec: TaskSpec, anchors: Anchors, up: Axis) -> list[Rule]:
+    """Floor and ceiling, averaged over the `ood` splits."""
+    splits = [anchors.get(split.name, {}) for split in spec.with_role("ood")]
+    found = []
+    for name in (spec.floor, spec.ceiling):
+        values = [split[name] for split in splits if name in split]
+        if values and len(values) == len(splits):
+            found.append(Rule(up.at(fmean(values)), name.replace("_", " ")))
+    return found
+
+
+def pixels(axis: Axis, estimate: Estimate) -> tuple[float, float] | None:
+    """An interval on an axis."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    return axis.at(estimate.low), axis.at(estimate.high)
+
+
+def frame(across: Axis, up: Axis, width: int, height: int) -> Frame:
+    """The box that two axes make."""
+    return Frame(width, height, across.start, across.end, up.end, up.start, tuple(across.ticks(4)), tuple(up.ticks(5)))
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve in pixels, its interval as an outline, and the number of its colour."""
+
+    name: str
+    colour: int
+    points: tuple[Pixel, ...]
+    band: tuple[Pixel, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One entrant's curves over everyone else's in the background. `seen` is what training covered, `rules` anchors."""
+
+    entrant: Entrant
+    frame: Frame
+    background: tuple[tuple[Pixel, ...], ...]
+    lines: tuple[Line, ...]
+    anchors: tuple[tuple[Pixel, ...], ...]
+    seen: tuple[float, float] | None
+    description: str
+
+
+def panels(
+    curves: Mapping[Entrant, Mapping[str, Curve]],
+    value_range: tuple[float, float],
+    anchor_curves: Sequence[Sequence[tuple[float, float]]] = (),
+    seen: tuple[float, float] | None = None,
+    what: str = "",
+) -> list[Panel]:
+    """Small multiples on the same axes: `curves[entrant][name]`, names coloured in their order.
+
+    With one curve each, the others stand grey behind it. `anchor_curves` are lists of (x, value), `seen` is an interval
+    of x.
+    """
+    shown = {entrant: {n: c for n, c in named.items() if c} for entrant, named in curves.items()}
+    shown = {entrant: named for entrant, named in shown.items() if named}
+    xs = [point.x for named in shown.values() for curve in named.values() for point in curve]
+    if not xs or min(xs) == max(xs):
+        return []
+    across, up = Axis(min(xs), max(xs), 40, 232), Axis(*value_range, 136, 8)
+    traced = {e: [trace(curve, across, up) for curve in named.values()] for e, named in shown.items()}
+    alone = all(len(named) == 1 for named in shown.values())
+    return [
+        Panel(
+            entrant=entrant,
+            frame=frame(across, up, 240, 156),
+            background=tuple(line for other in traced if alone and other != entrant for line in traced[other]),
+            lines=tuple(
+                Line(name, place, trace(curve, across, up), outline(curve, across, up))
+                for place, (name, curve) in enumerate(named.items())
+            ),
+            anchors=tuple(tuple((across.at(x), up.at(y)) for x, y in curve) for curve in anchor_curves if curve),
+            seen=None if seen is None else (across.at(seen[0]), across.at(seen[1])),
+            description=f"{entrant.label}: {what}",
+        )
+        for entrant, named in shown.items()
+    ]
+
+
+def trace(curve: Curve, across: Axis, up: Axis) -> tuple[Pixel, ...]:
+    """The means."""
+    return tuple((across.at(p.x), up.at(p.estimate.mean)) for p in curve)
+
+
+def outline(curve: Curve, across: Axis, up: Axis) -> tuple[Pixel, ...]:
+    """The intervals, along the upper ends and back along the lower ones; empty where a point has none."""
+    spans = [(p.x, p.estimate.low, p.estimate.high) for p in curve]
+    upper = [(across.at(x), up.at(high)) for x, _, high in spans if high is not None]
+    lower = [(across.at(x), up.at(low)) for x, low, _ in spans if low is not None]
+    return tuple(upper + lower[::-1]) if len(upper) == len(spans) else ()

@@ -17,7 +17,7 @@ ENTRIES = {
 }
 
 GRID = 4
-MAX_DOUBLINGS = 2
+WIDEST = 4
 
 
 class Cnn(nn.Module):
@@ -34,13 +34,13 @@ class Cnn(nn.Module):
         super().__init__()
         channels, *sides = problem.input_shape
         convolution = nn.Conv1d if len(sides) == 1 else nn.Conv2d
-        layers: list[nn.Module] = [convolution(channels, width, 5, padding=2), nn.ReLU()]
-        halvings = 0
+        layers: list[nn.Module] = [convolution(channels, width, 5, stride=2, padding=2), nn.ReLU()]
+        sides = [halved(side) for side in sides]
+        widest = width * WIDEST
         while max(sides) > GRID:
-            halvings += 1
-            fan_in, width = width, width * 2 if halvings <= MAX_DOUBLINGS else width
+            fan_in, width = width, min(2 * width, widest)
             layers += [convolution(fan_in, width, 3, stride=2, padding=1), nn.ReLU()]
-            sides = [(side + 1) // 2 for side in sides]
+            sides = [halved(side) for side in sides]
         cells = 1
         for side in sides:
             cells *= side
@@ -49,3 +49,8 @@ class Cnn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)  # (N, C)
         return out
+
+
+def halved(side: int) -> int:
+    """The side of a padded convolution's output at stride 2."""
+    return (side + 1) // 2

@@ -162,7 +162,7 @@ def build(entry: Entry) -> Task:
         ),
         problem=Problem("image", (1, SIDE, SIDE), "classes", n_outputs=N_CLASSES, n_train=images.parts.train),
         splits=splits(images, training_deg),
-        budget=Budget(steps=2000, batch_size=128, seconds=900.0 if images.full else 120.0),
+        budget=Budget(steps=1500, batch_size=128, seconds=900.0 if images.full else 120.0),
         recipe=Recipe(optimizer="adam", learning_rate=1e-3),
         metric="accuracy",
         floor="chance",

@@ -60,7 +60,8 @@ class SecondMoments:
 
     def least_squares(self) -> Tensor:
         """The weights (10,) of the best linear predictor."""
-        return torch.linalg.solve(self.features, self.cross)
+        weights: Tensor = torch.linalg.solve(self.features, self.cross)
+        return weights
 
     def risk(self, weights: Tensor) -> float:
         """E[(weights . z - t)^2]."""

@@ -7,7 +7,7 @@ stay 0 and 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ import torch
 
 from tasks.seeds import Draw
 from tasks.sources.tables import Examples, Floats, Indices
-from tasks.types import Batch, Split, Task, TaskSpec
+from tasks.types import Batch, Role, Split, Task, TaskSpec
 
-DEALT = ("train", "val", "iid")
+DEALT: tuple[Role, ...] = ("train", "val", "iid")
 REFERENCE_SHARE = 2 / 3
 
 
@@ -64,11 +64,9 @@ class TableShift(Task):
     def deal(self, source: Examples, draw: Draw) -> dict[str, Examples]:
         """The source in random disjoint parts, by role; no block is in two of them."""
         rows = in_blocks(source.block, draw.numpy("deal"))
-        sizes = [sum(split.size for split in self.spec.with_role(role)) for role in ("train", "val", "iid")]
-        return {
-            role: source.take(part)
-            for role, part in zip(DEALT, consecutive(rows, source.block[rows], sizes), strict=True)
-        }
+        sizes = [split.size for split in self.spec.with_role(*DEALT)]
+        stretches = consecutive(rows, source.block[rows], sizes)
+        return {role: source.take(part) for role, part in zip(DEALT, stretches, strict=True)}
 
     def batch(self, examples: Examples, scale: Scale) -> Batch:
         """Examples as a model sees them: x (N, d) float32, y (N,) int64 classes or (N, 1) float32 values."""
@@ -103,7 +101,7 @@ def in_blocks(block: Indices, generator: np.random.Generator) -> Indices:
     return rows[np.argsort(generator.permutation(len(labels))[member[rows]], kind="stable")]
 
 
-def consecutive(rows: Indices, block: Indices, sizes: list[int | None]) -> Iterator[Indices]:
+def consecutive(rows: Indices, block: Indices, sizes: Sequence[int | None]) -> Iterator[Indices]:
     """Stretches of `rows` of these sizes (None: all that is left), each from the start of a block.
 
     block: (N,) the block of each of `rows`.

@@ -1,0 +1,110 @@
+"""Numbers and verdicts as the pages write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.statistics import Estimate
+from leaderboard.cells import Cell, Verdict
+
+MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+VERDICTS: Mapping[Verdict, tuple[str, str]] = {
+    "trained": ("●", "trained"),
+    "not_trained": ("○", "not trained"),
+    "failed": ("✕", "failed"),
+    "diverged": ("✕", "diverged"),
+    "timeout": ("✕", "timed out"),
+    "out_of_memory": ("✕", "out of memory"),
+    "skipped": ("–", "skipped"),
+    "incomplete": ("…", "not run"),
+}
+"""Sign and words of a verdict: never colour alone."""
+
+
+def number(value: float) -> str:
+    """A value in few digits with a true minus sign: 0.25, 12, 3.1 × 10⁵."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        exponent = math.floor(math.log10(abs(value)))
+        mantissa = f"{value / 10.0**exponent:.1f}".removesuffix(".0")
+        return f"{mantissa}{THIN}{TIMES}{THIN}10{str(exponent).translate(SUPERSCRIPT)}".replace("-", MINUS)
+    return f"{value:.4g}".replace("-", MINUS)
+
+
+def score(value: float) -> str:
+    """An anchored score, two decimals."""
+    return minus_zero(f"{value:.2f}").replace("-", MINUS)
+
+
+def metric(value: float) -> str:
+    """A metric, three decimals where it is of order one."""
+    return minus_zero(f"{value:.3f}").replace("-", MINUS) if abs(value) < 10 else number(value)
+
+
+def minus_zero(text: str) -> str:
+    """`-0.00` is 0.00."""
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def margin(estimate: Estimate, decimals: int = 2) -> str:
+    """The half width after ±, empty where there is no interval."""
+    if estimate.half_width is None:
+        return ""
+    return f"±{estimate.half_width:.{decimals}f}" if estimate.half_width < 10 else f"±{number(estimate.half_width)}"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, two digits."""
+    if seconds < 99.5:
+        return f"{seconds:.2g}{THIN}s" if seconds >= 0.1 else f"<{THIN}0.1{THIN}s"
+    return f"{seconds / 60:.2g}{THIN}min" if seconds < 5970 else f"{seconds / 3600:.2g}{THIN}h"
+
+
+def compact(n: int) -> str:
+    """A number of parameters: 812, 18.3 k, 1.2 M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.3g}{THIN}{letter}"
+    return str(n)
+
+
+def lost(cell: Cell) -> str:
+    """What of a cell did not come to a trained model: `1 of 5 diverged, 2 of 5 not trained`."""
+    parts = [(v, n) for v in VERDICTS if v != "trained" and (n := cell.tally.get(v, 0))]
+    return ", ".join(f"{n} of {len(cell.outcomes)} {VERDICTS[verdict][1]}" for verdict, n in parts)
+
+
+def sentence(cell: Cell) -> str:
+    """A cell in words, for readers who do not see its chart or colour."""
+    if cell.score is None:
+        return lost(cell)
+    found = cell.score
+    parts = [f"mean score {score(found.mean)}"]
+    if found.low is not None and found.high is not None:
+        parts.append(f"95 % interval {score(found.low)} to {score(found.high)}")
+    parts.append(count(found.n, "seed"))
+    return ", ".join([*parts, lost(cell)] if lost(cell) else parts)
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Parameters as `name value, name value`."""
+    return ", ".join(f"{name.replace('_', ' ')} {setting(value)}" for name, value in params.items())
+
+
+def setting(value: object) -> str:
+    """One parameter."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int | float):
+        return number(value) if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, list | tuple):
+        return " to ".join(setting(v) for v in value) if len(value) == 2 else " ".join(setting(v) for v in value)
+    return str(value)
