@@ -28,37 +28,51 @@ GUESSED_SECONDS = 8.0
 
 def run(options: argparse.Namespace, entries: Sequence[Entry], models: Sequence[ModelReference]) -> int:
     """Do what the options say; the exit status of the command."""
-    console, errors = Console(), Console(stderr=True)
+    console = Console()
     store = Store(options.results)
-    jobs = plan(entries, models, options.algorithm, options.seeds, options.budget_scale, code_version())
-    done = {job.trial.key: record for job in jobs if (record := store.get(job.trial)) is not None}
-    missing = [job for job in jobs if is_missing(done.get(job.trial.key), options.retry)]
-    expected = expected_seconds(missing, store) / options.jobs
-    console.print(
-        f"{len(jobs)} trials: {len(entries)} tasks, {len(models)} models, {options.seeds} seeds; "
-        f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with {options.jobs} jobs",
-        highlight=False,
-    )
-    if options.dry_run:
-        return OK
     try:
-        store.check_writable()
-        for model in models if missing else ():
-            warn_of_broken_contract(model, console)
+        if not options.dry_run:
+            store.check_writable()
+        jobs = plan(entries, models, options.algorithm, options.seeds, options.budget_scale, code_version())
+        missing = [job for job in jobs if is_missing(store.get(job.trial), options.retry)]
+        expected = expected_seconds(missing, store) / options.jobs
+        console.print(announcement(options, entries, models, jobs, missing, expected), highlight=False)
+        if options.dry_run:
+            return OK
         mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
         if missing:
+            for model in models:
+                warn_of_broken_contract(model, console)
             supervise(missing, store, options, expected, console, mirror)
     except StoreError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_USAGE
     except KeyboardInterrupt:
         console.print("interrupted; what was finished is kept, and the same command does the rest")
         return INTERRUPTED
     records = [record for job in jobs if (record := store.get(job.trial)) is not None]
     report.print_report(console, records)
-    mirror.report(report.report_table(records))
+    for record in records:  # those too that an interrupted command left
+        mirror.add(store.path(record.trial))
+    if missing:
+        mirror.report(report.report_table(records))
     close(console, store, mirror, records, len(missing))
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
+
+
+def announcement(
+    options: argparse.Namespace,
+    entries: Sequence[Entry],
+    models: Sequence[ModelReference],
+    jobs: Sequence[Job],
+    missing: Sequence[Job],
+    expected: float,
+) -> str:
+    """What is about to happen, in a line."""
+    return (
+        f"{len(jobs)} trials: {len(entries)} tasks, {len(models)} models, {options.seeds} seeds; "
+        f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with {options.jobs} jobs"
+    )
 
 
 def warn_of_broken_contract(model: ModelReference, console: Console) -> None:

@@ -40,7 +40,7 @@ class Store:
         path = self.path(trial)
         try:
             return read(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except InvalidRecord:
             path.replace(path.with_suffix(".damaged"))

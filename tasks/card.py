@@ -58,7 +58,7 @@ def escape_latex(text: str) -> str:
 
 def markdown(spec: TaskSpec) -> str:
     """The card as Markdown, ending in a newline."""
-    return "\n\n".join([f"# {spec.id}", f"{spec.summary}.", spec.question, *sections(spec)]) + "\n"
+    return "\n\n".join([f"# {spec.id}", sentence(spec.summary), spec.question, *sections(spec)]) + "\n"
 
 
 def sections(spec: TaskSpec) -> list[str]:
@@ -71,7 +71,7 @@ def sections(spec: TaskSpec) -> list[str]:
         "Training": training_table(spec),
         "Published values": published_table(spec),
         "Notes": bullets(spec.notes),
-        "Data": f"{spec.licence}. The data are {DATA[spec.data]}.",
+        "Data": f"{sentence(spec.licence)} The data are {DATA[spec.data]}.",
         "Sources": "\n\n".join(source_text(source) for source in spec.sources),
     }
     return [f"## {title}\n\n{text}" for title, text in parts.items() if text]
@@ -90,7 +90,7 @@ def problem_table(spec: TaskSpec) -> str:
     rows = [("input", f"{problem.input_kind} {problem.input_shape}"), ("output", outputs)]
     if problem.vocabulary is not None:
         rows.append(("vocabulary", str(problem.vocabulary)))
-    return table(("", ""), [*rows, ("training examples", f"{problem.n_train:,}")])
+    return table(("what", "value"), [*rows, ("training examples", f"{problem.n_train:,}")])
 
 
 def conditions_table(spec: TaskSpec) -> str:
@@ -112,8 +112,8 @@ def score_text(spec: TaskSpec) -> str:
     """Metric, anchors and gate."""
     direction, reach = ("higher", "at least") if spec.higher_is_better else ("lower", "at most")
     lines = [
-        f"Metric: `{spec.metric}`, {direction} is better. Score: (m - {spec.floor}) / ({spec.ceiling} - {spec.floor}) "
-        "over the `ood` splits: 0 is the floor's solution, 1 the ceiling's.",
+        f"Metric: `{spec.metric}`, {direction} is better. On the `ood` splits `{spec.floor}` scores 0 and "
+        f"`{spec.ceiling}` scores 1.",
         f"A model counts as trained when its in-distribution `{spec.metric}` is {reach} {number(spec.gate)}.",
     ]
     constants = [
@@ -152,6 +152,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; a bar or a line break in a cell does not end the cell."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(" ".join(c.replace("|", "\\|").split()) for c in line) + " |" for line in lines)
+
+
+def sentence(text: str) -> str:
+    """Text with a capital and a full stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def bullets(lines: Iterable[str]) -> str:

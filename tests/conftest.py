@@ -37,7 +37,9 @@ def jobs_for(models: Sequence[str], task: str, seeds: int = 1, scale: float = 0.
 def run_models(tmp_path: Path) -> Run:
     """Run model classes in real worker processes; their records by class name."""
 
-    def run(models: Sequence[str], task: str = "linear-unit-1", memory_gib: float = 3.0, **options: float) -> dict[str, Record]:
+    def run(
+        models: Sequence[str], task: str = "linear-unit-1", memory_gib: float = 3.0, **options: float
+    ) -> dict[str, Record]:
         jobs = jobs_for(models, task, **options)  # type: ignore[arg-type]
         with Supervisor(Store(tmp_path / "results"), slots=2, memory_gib=memory_gib) as supervisor:
             ended = [event for event in supervisor.run(jobs) if isinstance(event, Finished)]

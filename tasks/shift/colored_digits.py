@@ -96,7 +96,7 @@ class ColoredDigits(Task):
         `latent` (N,) is the class that the shape tells, before label noise; `group` is 2 * label + colour.
         """
         images, digits = self.images.examples(split, draw)
-        label_flip, color_flip = self.images.uniform(2, split, draw, "flips")
+        label_flip, color_flip = self.images.random(torch.rand, split, draw, "flips", (2,)).unbind(1)
         noise = torch.tensor(split.params["color_noise"])
         env = torch.arange(split.size) % len(noise)
         shape = (digits < 5).long()

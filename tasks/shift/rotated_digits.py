@@ -95,7 +95,7 @@ class RotatedDigits(Task):
         """Test splits hold the same images."""
         images, classes = self.images.examples(split, draw)
         low, high = cast("tuple[float, float]", split.params["rotation_deg"])
-        angle = low + (high - low) * self.images.uniform(1, split, draw, "angle")[0]
+        angle = low + (high - low) * self.images.random(torch.rand, split, draw, "angle")
         return Batch(pool(rotate(images, angle)).unsqueeze(1), classes, latent=angle)
 
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:

@@ -87,11 +87,16 @@ class Collection:
         chosen = stratified_order(classes, draw.generator("deal"))[part][: split.size]
         return images[chosen].float() / 255, classes[chosen]
 
-    def uniform(self, n: int, split: Split, draw: Draw, what: str) -> Tensor:
-        """(n, split.size) numbers in [0, 1) that belong to the images: splits of one part get the same for the same."""
+    def random(
+        self, sampler: Callable[..., Tensor], split: Split, draw: Draw, what: str, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        """(split.size, *shape) numbers of `torch.rand` or `torch.randn` that belong to the images of a part.
+
+        Splits of one part get the same numbers for the same images, so that rungs of a ladder differ in nothing else.
+        """
         part = self.parts.of(split.role)
         generator = draw.generator(what, part.start)
-        return torch.rand(n, part.stop - part.start, generator=generator)[:, : split.size]
+        return sampler(part.stop - part.start, *shape, generator=generator)[: split.size]
 
     def whole_parts(self, split: Split) -> tuple[Split, Split]:
         """A split's distribution over the whole training part, and over the whole test part."""

@@ -62,6 +62,13 @@ class Examples:
         """The examples with these indices, or those where a mask is true."""
         return Examples(self.x[rows], self.y[rows], self.block[rows], self.n_numbers)
 
+    def join(self, other: Examples) -> Examples:
+        """These examples, then those of the same table with the same columns."""
+        assert self.n_numbers == other.n_numbers
+        parts = ((self.x, other.x), (self.y, other.y), (self.block, other.block))
+        x, y, block = (np.concatenate(part) for part in parts)
+        return Examples(x, y, block, self.n_numbers)
+
 
 @cache
 def read(table: Table) -> Columns:
