@@ -122,7 +122,8 @@ def submitted(word: str) -> ModelReference:
             f"{word!r}: {path.name} defines no {attribute}; {nearest(attribute, names) if names else ''}"
         )
     source_hash = hash_source(path)
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{path.stem}-{attribute}".lower()).strip("-")[:48]
+    stem = path.stem if location.endswith(".py") else location.rpartition(".")[2]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{stem}-{attribute}".lower()).strip("-")[:48]
     return ModelReference(
         name=f"{slug}@{source_hash[:8]}",
         location=str(path) if location.endswith(".py") else location,

@@ -74,8 +74,10 @@ class Mark:
 
 
 def marks(entrants: Sequence[Entrant]) -> dict[Entrant, Mark]:
-    """A mark for everyone, by the order of their names."""
-    return {entrant: Mark(i % COLOURS, i % SHAPES) for i, entrant in enumerate(sorted(entrants))}
+    """A mark for everyone, in the order of their names; the same configuration has one mark under every protocol."""
+    identities = {entrant: (entrant.model, entrant.algorithm, entrant.hparams) for entrant in entrants}
+    places = {identity: i for i, identity in enumerate(sorted(set(identities.values())))}
+    return {e: Mark(places[identity] % COLOURS, places[identity] % SHAPES) for e, identity in identities.items()}
 
 
 # --- seeds as dots ----------------------------------------------------------------------------------------------------
@@ -107,9 +109,17 @@ STRIP_WIDTH, STRIP_HEIGHT = 220, 28
 DOT_OFFSETS = (0.0, -5.0, 5.0, -8.0, 8.0)
 
 
+STRIP_AXIS = Axis(*SCORE_CLIP, start=12, end=STRIP_WIDTH - 12)
+
+
+def strip_ticks() -> list[Tick]:
+    """The numbers over a column of strips."""
+    return [Tick(STRIP_AXIS.at(value), wording.number(value)) for value in (SCORE_CLIP[0], 0.0, 0.5, 1.0)]
+
+
 def strip(cell: Cell) -> Strip:
     """The seeds of a cell that count in its mean."""
-    axis = Axis(*SCORE_CLIP, start=8, end=STRIP_WIDTH - 8)
+    axis = STRIP_AXIS
     score, interval = cell.score, None
     if score is not None and score.low is not None and score.high is not None:
         interval = (axis.at(score.low), axis.at(score.high))

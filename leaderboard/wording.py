@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.statistics import Estimate
-from leaderboard.cells import Cell, Verdict
+from leaderboard.cells import HEADLINE, Cell, Verdict
 
 MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -56,9 +56,9 @@ def margin(estimate: Estimate, decimals: int = 2) -> str:
     return f"±{estimate.half_width:.{decimals}f}" if estimate.half_width < 10 else f"±{number(estimate.half_width)}"
 
 
-def count(n: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+def count(n: int, noun: str, plural: str = "") -> str:
+    """`1 seed`, `3 seeds`, `2 entries`."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -92,6 +92,26 @@ def sentence(cell: Cell) -> str:
         parts.append(f"95 % interval {score(found.low)} to {score(found.high)}")
     parts.append(count(found.n, "seed"))
     return ", ".join([*parts, lost(cell)] if lost(cell) else parts)
+
+
+def sentence_case(text: str) -> str:
+    """The first letter large, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def command(cell: Cell) -> str:
+    """What to type to repeat a cell."""
+    entrant = cell.entrant
+    model = "my_model.py:Net" if "@" in entrant.model else entrant.model
+    words = ["python -m benchmarks.run", "--task", cell.task.spec.id, "--model", model]
+    if entrant.algorithm != "erm":
+        words += ["--algorithm", entrant.algorithm]
+    words += ["--seeds", str(max(outcome.seed for outcome in cell.outcomes) + 1)]
+    if entrant.protocol.budget_scale != HEADLINE.budget_scale:
+        words += ["--budget-scale", f"{entrant.protocol.budget_scale:g}"]
+    if entrant.protocol.draw != HEADLINE.draw:
+        words.append("# on data drawn with a word that is not public")
+    return " ".join(words)
 
 
 def settings(params: Mapping[str, Any]) -> str:

@@ -93,16 +93,17 @@ def picture(task: Task, draw: Draw) -> str:
 
 
 def shown_splits(spec: TaskSpec, at_most: int = SPLITS) -> list[Split]:
-    """Training, in-distribution test, and as many shifted splits as fit, spread over the ladder."""
+    """Training, in-distribution test, and as many shifted splits as fit: scored ones first, spread over the ladder."""
     seen = [*spec.with_role("train")[:2], *spec.with_role("iid")[:1]]
-    shifted = sorted(spec.with_role("ood", "probe"), key=lambda s: (s.severity or 0.0, spec.splits.index(s)))
-    places = at_most - len(seen)
-    if len(shifted) > places:
-        scored = spec.with_role("ood")[:places]
-        others = [split for split in shifted if split not in scored]
-        kept = [others[round(i)] for i in np.linspace(0, len(others) - 1, places - len(scored))]
-        shifted = [split for split in shifted if split in scored or split in kept]
-    return seen + shifted
+    scored = spread(spec.with_role("ood"), at_most - len(seen))
+    probes = spread(spec.with_role("probe"), at_most - len(seen) - len(scored))
+    return seen + sorted(scored + probes, key=lambda s: (s.severity or 0.0, spec.splits.index(s)))
+
+
+def spread(splits: Sequence[Split], at_most: int) -> list[Split]:
+    """Up to so many of the splits, evenly over their order, the ends among them."""
+    places = np.linspace(0, len(splits) - 1, min(at_most, len(splits))).round().astype(int)
+    return [splits[place] for place in places]
 
 
 def render(figure: Figure) -> bytes:
@@ -164,7 +165,7 @@ def paint_images(spec: TaskSpec, shown: Sequence[Split], batches: dict[str, Batc
         batch = batches[split.name]
         chosen = by_class(batch, IMAGES)
         strip = np.concatenate([framed(colours_of(image)) for image in batch.x[chosen].numpy()], axis=1)
-        axes.imshow(strip, interpolation="nearest")
+        axes.imshow(strip, interpolation="none")
         axes.set_title(label(spec, split))
         axes.axis("off")
         for place, index in enumerate(chosen):

@@ -95,16 +95,20 @@ def occlusion(x: Tensor, side: float, randomness: Tensor) -> Tensor:
 
 
 def pixelation(x: Tensor, pixels: float, randomness: Tensor) -> Tensor:
-    """x (n, 14, 14) averaged to `pixels` x `pixels` and repeated up again."""
-    return functional.interpolate(functional.adaptive_avg_pool2d(x.unsqueeze(1), int(pixels)), SIDE).squeeze(1)
+    """x (n, 14, 14) on a coarser grid of `pixels` x `pixels`, each the mean of the area that it covers."""
+    edges = torch.linspace(0, SIDE, int(pixels) + 1)
+    fine = torch.arange(SIDE)
+    overlap = (torch.minimum(edges[1:, None], fine + 1) - torch.maximum(edges[:-1, None], fine)).clamp(min=0)
+    coarse_and_back = overlap.T @ overlap * pixels / SIDE  # (14, 14), symmetric: no shift by half a pixel
+    return coarse_and_back @ x @ coarse_and_back
 
 
 CORRUPTIONS: Mapping[str, tuple[Callable[[Tensor, float, Tensor], Tensor], tuple[float, ...]]] = {
     "noise": (noise, (0.1, 0.2, 0.3, 0.4, 0.5)),
     "blur": (blur, (0.5, 0.8, 1.1, 1.4, 1.7)),
-    "contrast": (contrast, (0.5, 0.4, 0.3, 0.2, 0.1)),
+    "contrast": (contrast, (0.8, 0.65, 0.5, 0.35, 0.2)),
     "occlusion": (occlusion, (3, 4, 5, 6, 7)),
-    "pixelation": (pixelation, (10, 8, 7, 6, 5)),
+    "pixelation": (pixelation, (9, 7, 6, 5, 4)),
 }
 REFERENCES: Mapping[str, tuple[float, ...]] = {}
 

@@ -88,14 +88,14 @@ CARDS = {
     "1": Card(
         example=CauseAndEffect,
         metric="mse",
-        gate=11.6,
+        gate=11.2,
         recipe=Recipe(optimizer="adam", learning_rate=3e-3, schedule="cosine"),
         question="Are causes told from effects by their relation to the target being the same in every environment?",
         notes=(
             "The shortcut is the best linear predictor of this world's pooled training law, the limit of empirical "
             "risk minimization (13.27 on average over worlds, sd 1.47): it leans on the effects.",
-            "A constant has a test error of 12.5 on average and so beats the shortcut; the gate (the oracle's "
-            "in-distribution error is 10.43, that of the shortcut 7.98) keeps most constants out.",
+            "A constant has a test error of 12.5 on average and so beats the shortcut. In distribution the oracle has "
+            "10.43 and the shortcut 7.98; the gate lets the oracle in and keeps a constant out in 88 % of worlds.",
             "Where the drawn mechanism hardly passes the target on, shortcut and oracle are close (their gap is 2.84 "
             "on average, below .44 in one world of a hundred) and the score of that seed is noisy.",
         ),
@@ -104,7 +104,9 @@ CARDS = {
         example=CowsAndCamels,
         metric="error",
         gate=0.1,
-        recipe=Recipe(optimizer="adam", learning_rate=1e-2),  # half the published length of path, on two logits
+        recipe=Recipe(
+            optimizer="adam", learning_rate=1e-2
+        ),  # times steps as published: 3.92e-3 x 10,000, shared by two logits
         question="Is a perfect but quiet feature learned beside a loud one that is nearly always right?",
         notes=(
             "The shortcut is the background. The animal alone separates the training data, so that training for ever "
@@ -128,10 +130,11 @@ CARDS = {
 
 PROTOCOL_NOTES = (
     "At test the spurious block is permuted across the examples of an environment; labels and invariant block stay.",
-    "The suite's recipe is 1,000 examples per environment, 2,000 pooled minibatches of 128 and the step that "
-    "in-distribution validation selects. The published numbers are those of a linear model on 10,000 examples per "
-    "environment, 10,000 full-batch steps, hyper-parameters selected by validation on the training environments, last "
-    "step, mean over 50 worlds; their spread is the sd over worlds per environment, averaged over environments.",
+    "The suite's recipe is 1,000 examples per environment (3,000 in the tests), 2,000 pooled minibatches of 128 and the "
+    "step that in-distribution validation selects. The published numbers are those of a linear model on 10,000 "
+    "examples per environment, 10,000 full-batch steps, hyper-parameters selected by validation on the training "
+    "environments, last step, mean over 50 worlds; their spread is the sd over worlds per environment, averaged over "
+    "environments.",
 )
 
 
@@ -257,8 +260,8 @@ def build(entry: Entry) -> Task:
         splits=(
             Split("train", "train", n, {"permuted": False}),
             Split("val", "val", n, {"permuted": False}),
-            Split("iid", "iid", n, {"permuted": False}),
-            Split("ood", "ood", n, {"permuted": True}),
+            Split("iid", "iid", 3 * n, {"permuted": False}),
+            Split("ood", "ood", 3 * n, {"permuted": True}),
         ),
         budget=Budget(steps=2000, batch_size=128),
         recipe=card.recipe,

@@ -234,9 +234,9 @@ def build(entry: Entry) -> Task:
             notes=(
                 "The shortcut is the line that fits where the data are, -0.25 + 0.5 x: on the test inputs its slope "
                 "has the wrong sign (-0.73 x is best there).",
-                "The cubic is small on the test inputs: the constant 0 has an excess risk of .0523 there, a score of .74. "
-                "The gate keeps constants out (.4375 or more in distribution) and lets the best line in (.375); a line "
-                "fitted to 100 points misses it in some draws.",
+                "The cubic is small on the test inputs: there the constant 0 has an excess risk of .0523, a score of "
+                ".74. The gate keeps constants out (.4375 or more in distribution) and lets the best line in (.375); "
+                "a line fitted to 100 points may miss it.",
                 "The training loss is noisy. Validation targets are noise-free draws from the training inputs, and "
                 "both tests are quadratures, so that every number is an excess risk without test noise.",
                 "Selection never sees test inputs. In the weighted condition the validation risk carries the same "

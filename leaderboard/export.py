@@ -1,0 +1,152 @@
+"""The same numbers for machines: `results.json` with everything, `results.csv` with one line per task, entry and seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.statistics import Estimate
+from leaderboard.cells import Cell, Entrant, Outcome
+from leaderboard.collect import Collection
+from leaderboard.wording import command
+from tasks.types import Summary, Task
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = (
+    "task", "model", "algorithm", "hparams", "budget_scale", "draw", "selection", "seed", "outcome", "reason",
+    "counted_score", "score", "score_unclipped", "iid", "ood", "score_last_step", "seconds", "n_parameters",
+)  # fmt: skip
+
+
+def as_json(collection: Collection, generator: str) -> str:
+    """Tasks, entries, cells with their seeds, and refused files. Keys are sorted; there is no date."""
+    body = {
+        "generator": generator,
+        "input": collection.input_hash,
+        "tasks": {task_id: task_body(task) for task_id, task in collection.suite.items()},
+        "entries": {entrant.slug: entry_body(entrant) for entrant in collection.entrants},
+        "cells": [cell_body(cell) for cell in collection.cells],
+        "refused": [asdict(refused) for refused in collection.refused],
+    }
+    return json.dumps(body, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def task_body(task: Task) -> dict[str, Any]:
+    """What a score of a task means."""
+    spec = task.spec
+    return {
+        "summary": spec.summary,
+        "input": spec.entry.input,
+        "tags": list(spec.entry.tags),
+        "metric": spec.metric,
+        "higher_is_better": spec.higher_is_better,
+        "floor": spec.floor,
+        "ceiling": spec.ceiling,
+        "gate": spec.gate,
+        "data": spec.data,
+    }
+
+
+def entry_body(entrant: Entrant) -> dict[str, Any]:
+    """Who an entry is, and the terms it was run under."""
+    return {
+        "model": entrant.model,
+        "algorithm": entrant.algorithm,
+        "hparams": json.loads(entrant.hparams),
+        **asdict(entrant.protocol),
+        "headline": entrant.protocol.is_headline,
+    }
+
+
+def cell_body(cell: Cell) -> dict[str, Any]:
+    """A cell: its means with intervals, and every seed."""
+    return {
+        "task": cell.task.spec.id,
+        "entry": cell.entrant.slug,
+        "state": cell.state,
+        "score": estimate_body(cell.score),
+        "score_last_step": estimate_body(cell.score_last),
+        "iid": estimate_body(cell.iid),
+        "ood": estimate_body(cell.ood),
+        "scores": {name: estimate_body(found) for name, found in cell.extra_scores().items()},
+        "indices": {name: estimate_body(found) for name, found in cell.indices().items()},
+        "n_parameters": cell.n_parameters,
+        "seconds": cell.seconds,
+        "recipe": cell.recipe,
+        "command": command(cell),
+        "seeds": [outcome_body(outcome) for outcome in cell.outcomes],
+    }
+
+
+def estimate_body(estimate: Estimate | None) -> dict[str, Any] | None:
+    """Mean, interval and number of seeds."""
+    return None if estimate is None else asdict(estimate)
+
+
+def outcome_body(outcome: Outcome) -> dict[str, Any]:
+    """One seed."""
+    return {
+        "seed": outcome.seed,
+        "outcome": outcome.verdict,
+        "reason": outcome.reason,
+        "counted_score": outcome.counted,
+        "selected": summary_body(outcome.summary),
+        "last": summary_body(outcome.last),
+        "seconds": round(outcome.seconds, 3),
+        "selected_steps": {name: r.selected_step for name, r in sorted(outcome.records.items()) if r.status == "ok"},
+        "keys": {name: record.key for name, record in sorted(outcome.records.items())},
+    }
+
+
+def summary_body(summary: Summary | None) -> dict[str, Any] | None:
+    """What people read about one seed."""
+    if summary is None:
+        return None
+    return asdict(summary) | {"scores": dict(summary.scores), "indices": dict(summary.indices)}
+
+
+def as_csv(collection: Collection) -> str:
+    """One line per task, entry and seed; empty where there is no value."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for cell in collection.cells:
+        writer.writerows([safe(value) for value in line(cell, outcome)] for outcome in cell.outcomes)
+    return file.getvalue()
+
+
+def line(cell: Cell, outcome: Outcome) -> tuple[object, ...]:
+    """The values of `COLUMNS`."""
+    entrant, protocol, summary, last = cell.entrant, cell.entrant.protocol, outcome.summary, outcome.last
+    scores = summary.scores if summary else {}
+    return (
+        cell.task.spec.id,
+        entrant.model,
+        entrant.algorithm,
+        entrant.hparams,
+        protocol.budget_scale,
+        protocol.draw,
+        protocol.selection,
+        outcome.seed,
+        outcome.verdict,
+        outcome.reason,
+        outcome.counted,
+        scores.get("score"),
+        scores.get("score_unclipped"),
+        summary.iid if summary else None,
+        summary.ood if summary else None,
+        last.scores["score"] if last else None,
+        round(outcome.seconds, 3),
+        max((r.n_parameters for r in outcome.records.values() if r.n_parameters is not None), default=None),
+    )
+
+
+def safe(value: object) -> object:
+    """Text that a spreadsheet would run as a formula gets an apostrophe; numbers stay numbers, line breaks go."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.split())
+    return f"'{text}" if value.startswith(FORMULA_STARTS) or text.startswith(FORMULA_STARTS) else text

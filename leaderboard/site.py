@@ -1,0 +1,183 @@
+"""A collection of results to the files of a site: path to text. Pure: the same collection gives the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from benchmarks.records import SEGMENT, TASK_ID
+from leaderboard import charts, export, views, wording
+from leaderboard.collect import Collection
+from tasks.types import SCORE_CLIP, Role, Task, TaskSpec
+
+HERE = Path(__file__).parent
+GENERATOR = "offpiste leaderboard 1"
+HEAT_LEVELS = 25
+KIND_NAMES = {"vector": "Vectors", "signal": "Signals", "image": "Images", "tokens": "Token sequences"}
+ROLE_NAMES: Mapping[Role, str] = {
+    "train": "training",
+    "val": "validation",
+    "iid": "in distribution",
+    "ood": "out of distribution",
+    "probe": "probe",
+}
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b5f80"/>'
+    '<g fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round"><path d="M9 6v20" stroke-dasharray="1 5"/>'
+    '<path d="M9 6c0 11 9 11 14 20"/></g></svg>'
+)
+
+Picture = Callable[[Task], str | None]
+"""An SVG of a task's data, or None where there is nothing to draw."""
+
+
+def site(collection: Collection, picture: Picture) -> dict[str, str]:
+    """Every file of the site by its path in it."""
+    render = renderer(collection)
+    files = {"index.html": render("index.html", "", **views.overview(collection))}
+    for task in collection.suite.values():
+        svg = picture(task)
+        files[task_page(task.spec)] = render(
+            "task.html", "../", **views.task_context(collection, task), picture=data_uri(themed(svg)) if svg else ""
+        )
+    for name in sorted({entrant.model for entrant in collection.entrants}):
+        sections = [views.model_view(collection, e) for e in collection.entrants if e.model == name]
+        files[model_page(name)] = render("model.html", "../", name=name, sections=sections)
+    files["method.html"] = render("method.html", "", clip=SCORE_CLIP)
+    files["data.html"] = render("data.html", "")
+    files["results.json"] = export.as_json(collection, GENERATOR)
+    files["results.csv"] = export.as_csv(collection)
+    return files
+
+
+def renderer(collection: Collection) -> Callable[..., str]:
+    """A function from a template, the way to the site's root and a context to a page."""
+    style, script = (asset(name) for name in ("site.css", "site.js"))
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters |= {
+        name: getattr(wording, name)
+        for name in (
+            "number", "score", "metric", "margin", "count", "duration", "compact", "lost", "sentence",
+            "sentence_case", "command", "settings", "setting",
+        )
+    }  # fmt: skip
+    env.filters |= {
+        "heat": heat,
+        "strip": charts.strip,
+        "breakable": breakable,
+        "short_name": lambda spec: short_name(spec, collection.suite),
+        "task_page": task_page,
+        "model_page": model_page,
+        "is_web": lambda url: url.startswith(("https://", "http://")),
+    }
+    env.globals |= {
+        "verdicts": wording.VERDICTS,
+        "strip_ticks": charts.strip_ticks(),
+        "kind_names": KIND_NAMES,
+        "roles": ROLE_NAMES,
+        "signs": charts.marks(collection.entrants),
+        "ambiguous": views.ambiguous(collection.entrants),
+        "collection": collection,
+        "generator": GENERATOR,
+        "icon": data_uri(ICON),
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": policy(style, script),
+    }
+
+    def render(template: str, root: str, **context: Any) -> str:
+        return env.get_template(template).render(root=root, here=template, **context)
+
+    return render
+
+
+def asset(name: str) -> str:
+    """A style sheet or script of ours, to be set into a page.
+
+    Raises:
+        ValueError: for one that would end its element.
+    """
+    text = (HERE / "assets" / name).read_text(encoding="utf-8")
+    if "</" in text:
+        raise ValueError(f"{name} contains '</' and cannot stand in a page")
+    return text
+
+
+def policy(style: str, script: str) -> str:
+    """Nothing but this style sheet, this script and pictures inside the page; no request can leave it.
+
+    Hashes, since 'self' means nothing on file://.
+    """
+    sources = [f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in (style, script)]
+    return (
+        f"default-src 'none'; style-src {sources[0]}; script-src {sources[1]}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def data_uri(svg: str) -> str:
+    """An SVG as the address of an image."""
+    return "data:image/svg+xml," + quote(svg, safe=" /:=,;()'!*-._~")
+
+
+def themed(svg: str) -> str:
+    """A picture in `currentColor`, with ink that follows the reader's theme: an image does not inherit the page's."""
+    ink = "<style>svg{color:#1b2630}@media (prefers-color-scheme:dark){svg{color:#dfe6eb}}</style>"
+    return re.sub(r"(<svg\b[^>]*>)", lambda m: m[1] + ink, svg, count=1)
+
+
+# --- names and pages --------------------------------------------------------------------------------------------------
+
+
+def task_page(spec: TaskSpec) -> str:
+    """Where the page of a task stands.
+
+    Raises:
+        ValueError: for an id that is no id.
+    """
+    if not TASK_ID.fullmatch(spec.id):
+        raise ValueError(f"{spec.id!r} is not a task id")
+    return f"tasks/{spec.id.replace('/', '-')}.html"
+
+
+def model_page(name: str) -> str:
+    """Where the page of a model stands.
+
+    Raises:
+        ValueError: for a name that is no name.
+    """
+    if not SEGMENT.fullmatch(name):
+        raise ValueError(f"{name!r} is not a model name")
+    return f"models/{name}.html"
+
+
+def short_name(spec: TaskSpec, suite: Mapping[str, Task]) -> str:
+    """A task's name without family, and without version where there is one version only."""
+    versions = [task for task in suite.values() if task.spec.entry.name == spec.entry.name]
+    return (spec.entry.name if len(versions) == 1 else spec.id).partition("/")[2]
+
+
+def breakable(text: str) -> Markup:
+    """A name that may be broken after hyphens, dots, slashes and underscores."""
+    return Markup(re.sub(r"([-./_@])", r"\1<wbr>", str(escape(text))))
+
+
+def heat(score: float) -> int:
+    """The level of colour of a score, 0 for the lower clip to 25 for 1."""
+    low, high = SCORE_CLIP
+    return round((min(max(score, low), high) - low) / (high - low) * HEAT_LEVELS)
