@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folders of benchmarks.run")
     parser.add_argument("--out", type=Path, default=Path("site"), metavar="DIR", help="where to (default: site)")
     options = parser.parse_args(arguments)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a build reads what is on this machine
     try:
         check_out(options.out)
         collection = collect(options.results, suite())

@@ -16,7 +16,7 @@ from benchmarks.statistics import Estimate
 from leaderboard import wording
 from leaderboard.cells import Cell, Entrant, Verdict
 from leaderboard.curves import Curve
-from tasks.types import SCORE_CLIP, TaskSpec
+from tasks.types import SCORE_CLIP, Role, TaskSpec
 
 BOUNDED_METRICS = ("accuracy", "worst_group")
 COLOURS, SHAPES = 8, 5
@@ -156,22 +156,26 @@ def dot_kind(verdict: Verdict) -> DotKind:
 # --- the metric of a task as an axis ----------------------------------------------------------------------------------
 
 
-def metric_range(spec: TaskSpec, anchors: Anchors, values: Sequence[float]) -> tuple[float, float]:
-    """The metric's (worst, best) value on an axis.
+def metric_range(spec: TaskSpec, known: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """The metric's (worst, best) value on an axis, a little wider than what must be seen.
 
-    From the floors and ceilings; for a bounded metric also from the values, for others a quarter beyond the floor,
-    where scores are clipped too: one explosion would otherwise flatten everything else.
+    `known` are anchors or a gate. `values` are shown too where the metric is bounded; elsewhere a quarter beyond what
+    is known is shown, as scores are clipped there too: one explosion would otherwise flatten everything else.
     """
-    splits = [anchors.get(split.name, {}) for split in spec.with_role("iid", "ood", "probe")]
-    known = [found[name] for found in splits for name in (spec.floor, spec.ceiling) if name in found]
-    shown = [*known, *values] if spec.metric in BOUNDED_METRICS or not known else known
+    bounded = spec.metric in BOUNDED_METRICS
+    shown = [*known, *values] if bounded or not known else known
     low, high = min(shown, default=0.0), max(shown, default=1.0)
     span = (high - low) or abs(high) or 1.0
-    wide, narrow = (0.06, 0.06) if spec.metric in BOUNDED_METRICS else (0.25, 0.06)
+    narrow, wide = 0.06 * span, (0.06 if bounded else 0.25) * span
     if not spec.higher_is_better:
-        return high + wide * span, low - narrow * span
-    low, high = low - wide * span, high + narrow * span
-    return (max(low, -0.03), min(high, 1.03)) if spec.metric in BOUNDED_METRICS else (low, high)
+        return high + wide, low - narrow
+    return (max(low - wide, -0.03), min(high + narrow, 1.03)) if bounded else (low - wide, high + narrow)
+
+
+def anchor_values(spec: TaskSpec, anchors: Anchors, *roles: Role) -> list[float]:
+    """Every floor and ceiling on the splits of some roles."""
+    splits = [anchors.get(split.name, {}) for split in spec.with_role(*roles)]
+    return [found[name] for found in splits for name in (spec.floor, spec.ceiling) if name in found]
 
 
 # --- in distribution against out of distribution ----------------------------------------------------------------------
@@ -214,10 +218,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plane:
-    """The headline metric in distribution (across) against out of distribution (up); on the diagonal nothing is lost."""
+    """The headline metric in distribution (across) against out of distribution (up).
+
+    On the diagonal, where the axes meet it, nothing is lost. Left of `gate` a model is not trained.
+    """
 
     frame: Frame
-    diagonal: tuple[float, float, float, float]
+    diagonal: tuple[float, float, float, float] | None
+    gate: float
     rules: tuple[Rule, ...]
     points: tuple[PlanePoint, ...]
     description: str
@@ -227,9 +235,9 @@ def plane(cells: Sequence[Cell], anchors: Anchors, signs: Mapping[Entrant, Mark]
     """One task: every entrant that finished a seed."""
     spec = cells[0].task.spec
     shown = [(cell, cell.iid, cell.ood) for cell in cells if cell.iid is not None and cell.ood is not None]
-    values = [estimate.mean for _, iid, ood in shown for estimate in (iid, ood)]
-    worst, best = metric_range(spec, anchors, values)
-    across, up = Axis(worst, best, 40, 232), Axis(worst, best, 186, 8)
+    inside, outside = [iid.mean for _, iid, _ in shown], [ood.mean for _, _, ood in shown]
+    across = Axis(*inside_range(spec, inside), start=40, end=232)
+    up = Axis(*metric_range(spec, anchor_values(spec, anchors, "ood"), outside), start=186, end=8)
     points = [
         PlanePoint(
             mark=signs[cell.entrant],
@@ -244,11 +252,25 @@ def plane(cells: Sequence[Cell], anchors: Anchors, signs: Mapping[Entrant, Mark]
     ]
     return Plane(
         frame=frame(across, up, 240, 206),
-        diagonal=(across.start, up.start, across.end, up.end),
+        diagonal=diagonal(across, up),
+        gate=across.at(spec.gate),
         rules=tuple(rules(spec, anchors, up)),
         points=tuple(points),
         description=f"{spec.metric} in and out of distribution on {spec.id}, {len(points)} entries",
     )
+
+
+def inside_range(spec: TaskSpec, values: Sequence[float]) -> tuple[float, float]:
+    """The (worst, best) value in distribution: from the gate to the best value, and what lies a little below."""
+    best = max(values, default=spec.gate) if spec.higher_is_better else min(values, default=spec.gate)
+    return metric_range(spec, [spec.gate, best], values)
+
+
+def diagonal(across: Axis, up: Axis) -> tuple[float, float, float, float] | None:
+    """Where both axes have the same value, as the ends of a line; None where they share no values."""
+    low = max(min(across.low, across.high), min(up.low, up.high))
+    high = min(max(across.low, across.high), max(up.low, up.high))
+    return (across.at(low), up.at(low), across.at(high), up.at(high)) if low < high else None
 
 
 def rules(spec: TaskSpec, anchors: Anchors, up: Axis) -> list[Rule]:
@@ -326,7 +348,7 @@ def panels(
             frame=frame(across, up, 240, 156),
             background=tuple(line for other in traced if alone and other != entrant for line in traced[other]),
             lines=tuple(
-                Line(name, place, trace(curve, across, up), outline(curve, across, up))
+                Line(name, place % COLOURS, trace(curve, across, up), outline(curve, across, up))
                 for place, (name, curve) in enumerate(named.items())
             ),
             anchors=tuple(tuple((across.at(x), up.at(y)) for x, y in curve) for curve in anchor_curves if curve),

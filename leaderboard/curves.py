@@ -49,7 +49,7 @@ def severity_curve(cell: Cell, condition: str) -> Curve:
 
 
 def learning_curve(cell: Cell, role: Role) -> Curve:
-    """The metric by training step, averaged over conditions and over the splits of a role; steps that all seeds have."""
+    """The metric by training step, averaged over conditions and a role's splits, at the steps that all seeds have."""
     per_seed = [seed_curve(cell.task, list(o.records.values()), role) for o in cell.outcomes if o.summary is not None]
     if not per_seed:
         return []

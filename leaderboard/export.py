@@ -1,4 +1,4 @@
-"""The same numbers for machines: `results.json` with everything, `results.csv` with one line per task, entry and seed."""
+"""The same numbers for machines: `results.json` with everything, `results.csv` with a line per task, entry and seed."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def severity_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list
     trained_on = [s.severity for s in task.spec.with_role("train", "val", "iid") if s.severity is not None]
     return charts.panels(
         curves,
-        charts.metric_range(task.spec, anchors, means(curves)),
+        charts.metric_range(task.spec, measured_anchors(task.spec, anchors), means(curves)),
         anchor_curves=[anchor_curve(rungs, anchors, name) for name in (task.spec.floor, task.spec.ceiling)],
         seen=(min(trained_on), max(trained_on)) if trained_on else None,
         what=f"{task.spec.metric} by {task.spec.severity_unit or 'severity'}",
@@ -232,8 +232,13 @@ def learning_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list
         for c in cells
     }
     trained_in_steps = {e: named for e, named in curves.items() if all(len(curve) > 1 for curve in named.values())}
-    value_range = charts.metric_range(task.spec, anchors, means(trained_in_steps))
+    value_range = charts.metric_range(task.spec, measured_anchors(task.spec, anchors), means(trained_in_steps))
     return charts.panels(trained_in_steps, value_range, what=f"{task.spec.metric} by training step")
+
+
+def measured_anchors(spec: TaskSpec, anchors: Anchors) -> list[float]:
+    """Floors and ceilings on everything that a curve may show."""
+    return charts.anchor_values(spec, anchors, "iid", "ood", "probe")
 
 
 def means(curves: Mapping[Entrant, Mapping[str, Curve]]) -> list[float]:

@@ -123,7 +123,7 @@ def decode_and_keep(source: HubImages) -> tuple[Pixels, Pixels]:
     parts = [decode(load_split(source, split), source) for split in source.splits]
     images, labels = np.concatenate([i for i, _ in parts]), np.concatenate([y for _, y in parts])
     check(source, images, labels, str(source.local or f"{source.repository}@{source.revision}"))
-    write(source.cached, images=images, labels=labels)
+    write(source.cached, images, labels)
     return images, labels
 
 
@@ -145,8 +145,9 @@ def load_split(source: HubImages, split: str) -> Any:
     # the library's errors for "no network", "not cached" and "no such revision" all derive from OSError
     except OSError as error:
         raise MissingData(
-            f"{source.repository} is not on this machine and the hub was not reached ({type(error).__name__}). Run once "
-            f"with internet access, or set OFFPISTE_DATA to a folder with {source.name}/train-*.parquet and test-*.parquet"
+            f"{source.repository} is not on this machine and the hub was not reached ({type(error).__name__}); run once "
+            f"with internet access, or set OFFPISTE_DATA to a folder that has {source.name}/train-*.parquet and "
+            f"{source.name}/test-*.parquet"
         ) from error
 
 
@@ -192,12 +193,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "offpiste"
 
 
-def write(path: Path, **arrays: Pixels) -> None:
-    """Write arrays so that another process sees the whole file or none."""
+def write(path: Path, images: Pixels, labels: Pixels) -> None:
+    """Write both so that another process sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".partial", delete=False) as file:
         try:
-            np.savez(file, **arrays)
+            np.savez(file, images=images, labels=labels)
             file.flush()
             os.fsync(file.fileno())
         except BaseException:

@@ -142,10 +142,11 @@ def is_style(element: ElementTree.Element) -> bool:
 
 
 def label(spec: TaskSpec, split: Split) -> str:
-    """The name of a split, what it is for, and how far it is shifted."""
+    """The name of a split, its role unless the name says it, and how far it is shifted."""
     told: list[str] = [] if split.name.startswith(split.role) else [split.role]
     if split.severity is not None:
-        told.append(f"{split.severity:g} {spec.severity_unit}".rstrip())
+        one_word = spec.severity_unit and " " not in spec.severity_unit
+        told.append(f"{split.severity:g} {spec.severity_unit}" if one_word else f"severity {split.severity:g}")
     return f"{split.name} ({', '.join(told)})" if told else split.name
 
 

@@ -44,7 +44,9 @@ def measure_reference(task: Task, condition: str, split: Split, draw: Draw) -> f
     while tested < TESTED:
         division = task.reference_data(condition, split, replace(draw, word=f"{draw.word}/{len(values)}"))
         if division is None:
-            raise ValueError(f"{task.spec.id} gives no reference data for {split.name}; its ceiling is {task.spec.ceiling}")
+            raise ValueError(
+                f"{task.spec.id} gives no reference data for {split.name}; its ceiling is {task.spec.ceiling}"
+            )
         train, test = division
         learn = LEARNERS[task.spec.problem.output_kind]
         values.append(task.evaluate(learn(train, task.spec.problem.n_outputs)(test.x), test)[task.spec.metric])
@@ -83,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for split in task.spec.with_role("ood"):
                 draws = [Draw(task.spec.id, seed) for seed in range(SEEDS)]
                 values = [measure_reference(task, condition.name, split, draw) for draw in draws]
-                print(f"{condition.name}/{split.name}: {fmean(values):.4f} (sd over {SEEDS} seeds {stdev(values):.4f})")
+                spread = f"sd over {SEEDS} seeds {stdev(values):.4f}"
+                sys.stdout.write(f"{condition.name}/{split.name}: {fmean(values):.4f} ({spread})\n")
     except (MissingData, ValueError) as error:
         parser.error(str(error))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import subprocess
 import sys
@@ -116,7 +117,11 @@ def test_every_kind_of_problem_is_drawn(kind: str) -> None:
     assert titles == ["Examples of shift/toy-v1: signs <& shapes>"]
 
 
-@pytest.mark.parametrize("task_id", entries())
+# tasks whose data are not shipped are drawn where a copy is at hand; the hub is not asked for 20 seconds each
+AT_HAND = [e.id for e in entries().values() if not e.optional or os.environ.get("OFFPISTE_DATA")]
+
+
+@pytest.mark.parametrize("task_id", AT_HAND)
 def test_every_task_of_the_suite_is_drawn(task_id: str) -> None:
     try:
         task = load(task_id)
@@ -165,16 +170,16 @@ def test_a_strip_shows_the_pixels_of_the_batch() -> None:
     root = ElementTree.fromstring(picture(task, DRAW))
     first = next(iter(root.iter(f"{SVG}image")))
     png = base64.b64decode(first.attrib[f"{XLINK}href"].split(",", 1)[1])
-    drawn = matplotlib.image.imread(io.BytesIO(png))  # (h, w, 4), scaled up
+    assert "scale(1 -1)" not in first.attrib.get("transform", "")
+    drawn = matplotlib.image.imread(io.BytesIO(png))  # (7, 12 * 6, 4)
     batch = task.sample("default", SPEC.splits[0], DRAW)
     chosen = by_class(batch, 12)
-    expected = colours_of(batch.x[chosen[0]].numpy())  # (5, 4, 3)
-    scale_y, scale_x = drawn.shape[0] / 7, drawn.shape[1] / (6 * len(chosen))
-    for row in range(5):
-        for column in range(4):
-            pixel = drawn[int((row + 1.5) * scale_y), int((column + 1.5) * scale_x)]
-            assert np.abs(pixel[:3] - expected[row, column]).max() < 0.02
-    assert drawn[0, 0, 3] == 0
+    assert drawn.shape == (7, 6 * len(chosen), 4)
+    for place, index in enumerate(chosen):
+        tile = drawn[:, 6 * place : 6 * (place + 1)]
+        assert np.abs(tile[1:-1, 1:-1, :3] - colours_of(batch.x[index].numpy())).max() < 1 / 255
+        assert tile[1:-1, 1:-1, 3].min() == 1
+        assert tile[..., 3].sum() == 5 * 4  # the frame is transparent
 
 
 def test_examples_are_taken_from_every_class_in_order() -> None:

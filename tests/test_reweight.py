@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -68,7 +67,8 @@ def test_population_lines_and_their_excess_risks() -> None:
     assert excess_risk_of_line(best, TEST) == pytest.approx(0.010935 - 0.013122 + 0.006561, abs=1e-6)
     assert excess_risk_of_line(shortcut, TEST) == pytest.approx(0.2030, abs=5e-5)
     assert excess_risk_of_line(best, TEST) == pytest.approx(0.0044, abs=5e-5)
-    assert excess_risk_of_line(shortcut, TRAIN) == pytest.approx(0.375, abs=1e-6)
+    # beyond the grid lie 2e-9 of the mass, at squared residuals of about 1,000
+    assert excess_risk_of_line(shortcut, TRAIN) == pytest.approx(0.375, abs=4e-6)
 
 
 @pytest.mark.parametrize("inputs", [TRAIN, TEST])
@@ -163,11 +163,11 @@ def test_recipe_brings_a_linear_model_to_its_closed_form(condition: str) -> None
 
 def test_weights_do_not_move_a_linear_interpolator() -> None:
     """From zero, every gradient lies in the span of the rows: the limit is pinv(X) y for any positive weights."""
-    weighted = sample("weighted", "train", size=30)
+    weighted = sample("weighted", "train", size=20)
     assert weighted.weight is not None
     weight = weighted.weight.double().clamp(min=1e-2)  # smaller weights change the speed, beyond any test's patience
     assert float(weight.max() / weight.min()) > 100
-    features = torch.randn(30, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(20, 80, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     batch = Batch(features, weighted.y.double(), weight=weight)
     solution = gradient_descent_from_zero(batch)
     interpolator = torch.linalg.pinv(features) @ batch.y
@@ -175,26 +175,21 @@ def test_weights_do_not_move_a_linear_interpolator() -> None:
 
 
 def gradient_descent_from_zero(batch: Batch) -> Tensor:
-    """Minimizer (60, 1) of the weighted loss that plain gradient descent reaches."""
+    """Minimizer (d, 1) of the weighted loss that gradient descent with momentum reaches."""
     solution = torch.zeros(batch.x.shape[1], 1, dtype=torch.float64, requires_grad=True)
     objective = ERM(SPEC.problem)
     assert batch.weight is not None
     share = batch.weight / batch.weight.sum()
     largest = torch.linalg.eigvalsh(2 * batch.x.T @ (share[:, None] * batch.x))[-1]
-    optimizer = torch.optim.SGD([solution], lr=1.9 / float(largest))
-    for _ in range(20_000):
+    optimizer = torch.optim.SGD([solution], lr=1 / float(largest), momentum=0.97)
+    for _ in range(2000):
         optimizer.zero_grad()
         objective.loss(lambda x: x @ solution, batch).backward()
         optimizer.step()
     return solution.detach()
 
 
-def test_density_ratio_is_symmetric_in_nothing_but_its_definition() -> None:
+def test_density_ratio_by_hand() -> None:
     x = torch.tensor([0.5, -0.1], dtype=torch.float64)
-    by_hand = [math.exp(-0.25 / 0.18) * 5 / 3, math.exp(0.36 / 0.5 - 0.01 / 0.18) * 5 / 3]
+    by_hand = [5 / 3 * math.exp(-0.25 / 0.18), 5 / 3 * math.exp(0.36 / 0.5 - 0.01 / 0.18)]
     assert density_ratio(x).tolist() == pytest.approx(by_hand, rel=1e-12)
-
-
-def test_every_pair_of_seeds_and_splits_has_its_own_inputs() -> None:
-    drawn = [sample("erm", split, seed).x for split, seed in product(("train", "val"), (0, 1))]
-    assert len({float(x[0, 0]) for x in drawn}) == len(drawn)

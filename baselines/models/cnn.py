@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from tasks.types import Problem
@@ -23,9 +25,9 @@ WIDEST = 4
 class Cnn(nn.Module):
     """x (N, C, L) or (N, C, H, W) -> logits or values (N, C).
 
-    One convolution at full resolution, then convolutions of stride 2 until no side is longer than 4. The remaining
+    A convolution of width 5 (of stride 2 on images, where full resolution costs most of the time), then ones of
+    width 3 and stride 2 until no side is longer than 4; channels double with every halving, twice. The remaining
     grid is flattened, not averaged: where something is can be read out, as tasks that ask for positions need.
-    Channels double with every halving, twice.
     """
 
     takes = ("signal", "image")
@@ -34,23 +36,16 @@ class Cnn(nn.Module):
         super().__init__()
         channels, *sides = problem.input_shape
         convolution = nn.Conv1d if len(sides) == 1 else nn.Conv2d
-        layers: list[nn.Module] = [convolution(channels, width, 5, stride=2, padding=2), nn.ReLU()]
-        sides = [halved(side) for side in sides]
+        stride = len(sides)
+        layers: list[nn.Module] = [convolution(channels, width, 5, stride=stride, padding=2), nn.ReLU()]
+        sides = [-(-side // stride) for side in sides]
         widest = width * WIDEST
         while max(sides) > GRID:
             fan_in, width = width, min(2 * width, widest)
             layers += [convolution(fan_in, width, 3, stride=2, padding=1), nn.ReLU()]
-            sides = [halved(side) for side in sides]
-        cells = 1
-        for side in sides:
-            cells *= side
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * cells, problem.n_outputs))
+            sides = [-(-side // 2) for side in sides]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * math.prod(sides), problem.n_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)  # (N, C)
         return out
-
-
-def halved(side: int) -> int:
-    """The side of a padded convolution's output at stride 2."""
-    return (side + 1) // 2

@@ -1,4 +1,4 @@
-"""A gated recurrent network that reads tokens, or patches of a signal, and answers from its last state."""
+"""A gated recurrent network that reads tokens or a signal in order and answers from its last state."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from torch import Tensor, nn
 from tasks.types import Problem
 
 ENTRIES = {
-    "gru": {"class": "Gru", "summary": "one layer of 64 gated recurrent units, read out at the last step"},
+    "gru": {"class": "Gru", "summary": "one layer of 64 gated recurrent units, read out after the last step"},
     "gru-large": {
         "class": "Gru",
-        "summary": "one layer of 128 gated recurrent units, read out at the last step",
+        "summary": "one layer of 128 gated recurrent units, read out after the last step",
         "hparams": {"width": 128},
         "large": True,
     },
 }
 
-PATCH = 4
+PATCH = 2
 
 
 class Gru(nn.Module):
     """Tokens (N, L) or a signal (N, C, L) -> (N, C), or (N, L, C) where the problem is per position.
 
-    Cho et al., EMNLP 2014. One direction, so that an output depends on no later input, and the last state alone is
-    read, so that any length has an answer. A signal is read in patches of 4 samples, which quarters the cost,
-    unless every sample needs an output.
+    Cho et al., EMNLP 2014. It runs in one direction and is read out from states, not from all steps flattened: an
+    output depends on no later input, and strings of any length have an answer. Two neighbouring samples of a signal
+    make one step, which halves the cost, unless every sample needs an output.
     """
 
     takes = ("signal", "tokens")
@@ -33,11 +33,20 @@ class Gru(nn.Module):
     def __init__(self, problem: Problem, width: int = 64) -> None:
         super().__init__()
         self.per_position = problem.per_position
-        self.steps = steps(problem, width)
+        self.steps: nn.Module
+        if problem.vocabulary is not None:
+            self.steps = nn.Embedding(problem.vocabulary, width)
+        else:
+            patch = 1 if problem.per_position else PATCH
+            channels, length = problem.input_shape
+            self.steps = nn.Conv1d(channels, width, patch, stride=patch, padding=(-length % patch + 1) // 2)
         self.recurrence = nn.GRU(width, width, batch_first=True)
         self.readout = nn.Linear(width, problem.n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        states, _ = self.recurrence(self.steps(x))  # (N, steps, width)
+        steps = self.steps(x)
+        if isinstance(self.steps, nn.Conv1d):
+            steps = steps.transpose(1, 2)
+        states, _ = self.recurrence(steps)  # (N, steps, width)
         out: Tensor = self.readout(states if self.per_position else states[:, -1])
         return out

@@ -19,7 +19,7 @@ class Linear(nn.Module):
     """
 
     takes = ("vector", "signal", "image")
-    recipe = {"optimizer": "adam", "learning_rate": 1e-2, "weight_decay": 0.0, "schedule": "cosine", "warmup_steps": 0}
+    recipe = {"optimizer": "adam", "learning_rate": 1e-2}
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()

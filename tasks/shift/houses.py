@@ -102,16 +102,18 @@ def no_limits(draw: Draw) -> Parts:
 
 
 NOTES = (
-    "Inputs: logarithms of living area, lot and area above ground (square feet); bedrooms, bathrooms, floors, waterfront "
-    "(0/1), view (0-4), condition (1-5), grade (1-13), basement area, year built, year renovated (0: never). Left out: "
-    "ZIP code, latitude and longitude, the areas of the 15 neighbours (they tell where a house stands), date and id. "
-    "All are standardised with the training examples' mean and standard deviation, and so is the target, log price.",
-    "Of sales with equal inputs (a house sold twice, identical new houses) the first is kept: 21,362 of 21,613. Nothing "
-    "else is cleaned; a house of 33 bedrooms, a typing error, is in the table.",
-    "R2 is relative to the variance on each split, so 0 is the best constant there. The mean log price of city and "
-    "surroundings differs by .01: the loss is not one of level.",
-    "The ceiling is boosting trained on city sales, not the truth: what the description leaves open stays open.",
-    "Every seed deals the same sales anew, and tests out of distribution on the same ones.",
+    "Inputs: logarithms of living area, lot and area above ground (square feet); bedrooms, bathrooms, floors, "
+    "waterfront (0/1), view (0-4), condition (1-5), grade (1-13), basement area, year built, year renovated (0: "
+    "never). Left out: ZIP code, latitude, longitude and the areas of 15 neighbours (they tell where a house stands), "
+    "date and id. All are standardised with the training examples' mean and standard deviation, and so is the target, "
+    "log price.",
+    "Of sales with equal inputs (a house sold twice, identical new houses) the first is kept: 21,362 of 21,613. "
+    "Nothing else is cleaned: a house of 33 bedrooms, a typing error, is in the table.",
+    "R2 is relative to the variance on each split, so 0 is the best constant there. The mean log price in the city and "
+    "around it differs by .01: what is lost is not the level.",
+    "Every seed deals the same sales anew; the city's are tested whole.",
+    "The ceiling is boosting trained on sales like those of the test, not the truth: what the description leaves open "
+    "stays open.",
 )
 
 

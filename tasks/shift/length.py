@@ -51,8 +51,9 @@ ENTRIES = {
 }
 
 TRAINING_LENGTHS = range(1, 21)
-MEASURED_LENGTHS = (5, 10, 15, 20)
-JUST_BEYOND = (21, 25, 30)
+# Midpoints of the quarters of 1-20, so that their mean is an unbiased look at the training distribution.
+MEASURED_LENGTHS = (3, 8, 13, 18)
+AROUND_THE_LIMIT = (20, 21, 25, 30)
 TEST_LENGTHS = (41, 60, 80, 100, 150, 200)
 SOLVED = 0.9
 
@@ -166,7 +167,7 @@ def build(entry: Entry) -> Task:
     evaluated = (
         *of_lengths("val", MEASURED_LENGTHS, 256),
         *of_lengths("iid", MEASURED_LENGTHS, 256),
-        *of_lengths("probe", JUST_BEYOND, 256),
+        *of_lengths("probe", AROUND_THE_LIMIT, 256),
         *of_lengths("ood", TEST_LENGTHS, 256),
     )
     spec = TaskSpec(
@@ -181,16 +182,26 @@ def build(entry: Entry) -> Task:
             vocabulary=len(counter.moves),
         ),
         splits=train + evaluated,
-        budget=Budget(steps=3000, batch_size=128, evaluations=6, seconds=300),
+        budget=Budget(steps=6000, batch_size=32, evaluations=6, seconds=300),
         recipe=Recipe(learning_rate=3e-3, clip_norm=1.0),
         metric="accuracy",
         floor="content_blind",
         ceiling="oracle",
-        gate=0.9,
+        gate=0.8,
         sources=(DELETANG, HAHN),
         constants={s.name: {"content_blind": counter.content_blind(int(s.severity or 0))} for s in evaluated},
         severity_unit="tokens",
         published=PUBLISHED[entry.name],
-        notes=(),
+        notes=(
+            "Content-blind floor: the counter's most frequent state at that length. Exactly 1/2 for parity and 1/5 for "
+            "the sum at every length; the cycle starts at 1/3 for one move and is 1/5 to ten decimals from length 41.",
+            "The tempting solution counts, or looks things up, up to 20 tokens. It is perfect in training and gets the "
+            "floor in the test, where any 20 of the tokens leave the label open.",
+            "A model that only learned the shorter training lengths is under-trained, not biased. In distribution is "
+            "measured at the midpoints of the quarters of 1-20, and below .8 there a model does not count as trained.",
+            "Small batches are part of the question's answer: with 3,000 steps of 128 strings, as many tokens again, a "
+            "GRU of 64 units stays near the floor on the cycle at length 100; with batches of 32 it solves it.",
+            "Published numbers are best of 10 seeds after a million steps, trained on lengths 1-40: compare the order.",
+        ),
     )
     return Length(spec, counter)

@@ -130,8 +130,8 @@ CARDS = {
 
 PROTOCOL_NOTES = (
     "At test the spurious block is permuted across the examples of an environment; labels and invariant block stay.",
-    "The suite's recipe is 1,000 examples per environment (3,000 in the tests), 2,000 pooled minibatches of 128 and the "
-    "step that in-distribution validation selects. The published numbers are those of a linear model on 10,000 "
+    "The suite's recipe is 1,000 examples per environment (3,000 in the tests), 2,000 pooled minibatches of 128 and "
+    "the step that in-distribution validation selects. The published numbers are those of a linear model on 10,000 "
     "examples per environment, 10,000 full-batch steps, hyper-parameters selected by validation on the training "
     "environments, last step, mean over 50 worlds; their spread is the sd over worlds per environment, averaged over "
     "environments.",

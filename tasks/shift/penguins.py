@@ -4,8 +4,8 @@ Four measurements tell the sex, in a way that depends on the species, which is n
 
     bill 39.1 mm long and 18.7 mm deep, flipper 181 mm, body mass 3,750 g   -> male
 
-Torgersen and Dream have Adelie and Chinstrap penguins. Biscoe has Adelie and the larger Gentoo, whose bills are flatter:
-a Gentoo female is heavier than nearly every male that was seen.
+Torgersen and Dream have Adelie and Chinstrap penguins. Biscoe has Adelie and the larger Gentoo with its flatter bill:
+most Gentoo females are heavier than nearly all males of the other species.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ HORST = Source(
 GORMAN = Source(
     key="gorman2014ecological",
     authors="Kristen B. Gorman, Tony D. Williams and William R. Fraser",
-    title="Ecological sexual dimorphism and environmental variability within a community of Antarctic penguins (genus Pygoscelis)",
+    title="Ecological sexual dimorphism and environmental variability within a community of Antarctic penguins "
+    "(genus Pygoscelis)",
     venue="PLOS ONE 9(3): e90081",
     year=2014,
     url="https://doi.org/10.1371/journal.pone.0090081",
@@ -85,15 +86,15 @@ def torgersen_and_dream_to_biscoe(draw: Draw) -> Parts:
 
 
 NOTES = (
-    "Inputs: bill length and depth (mm), flipper length (mm), body mass (g), standardised with the training examples' mean "
-    "and standard deviation. Label: 1 is male. Eleven penguins of unknown sex are left out. Species, island and year are "
-    "not among the inputs.",
+    "Inputs: bill length and depth (mm), flipper length (mm) and body mass (g), standardised with the training "
+    "examples' mean and standard deviation. Label: 1 is male. Eleven penguins of unknown sex are left out; species, "
+    "island and year are not among the inputs.",
     "The probes take Biscoe apart: its Adelie penguins are of a species that was seen, and show the island alone; its "
     "Gentoo penguins (73 % of Biscoe) are of one that was not.",
-    "Few penguins: an accuracy of .9 has a standard error of .05 on the in-distribution test and .02 on Biscoe, the same "
-    "163 for every seed. Read differences between models over several seeds.",
-    "The ceiling is a support vector machine trained on two thirds of Biscoe's penguins, averaged over divisions; a "
-    "model that ranks species and sex by one direction can beat it.",
+    "Few penguins: an accuracy of .9 has a standard error of .05 on the in-distribution test and of .02 on Biscoe, "
+    "whose penguins are the same for every seed. Compare models over several seeds.",
+    "The ceiling is a support vector machine trained on two thirds of Biscoe's penguins, averaged over divisions. It "
+    "sees few examples too: a linear model from the other islands can come up to it.",
 )
 
 

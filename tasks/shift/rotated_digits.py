@@ -6,7 +6,7 @@ are averaged. In training each image has one angle of its own, uniform in +-15 d
     training      a 7 that leans by -15 ... 15 degrees
     rotated-45    the same writers' digits, turned by 45 degrees
 
-In the control the training angles are uniform in -15 ... 105 degrees and hold every rung: nothing is out of distribution.
+In the control the training angles are uniform in -15 ... 105 degrees: nothing is out of distribution.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tasks.types import (
     Budget,
     Predictor,
     Problem,
+    Published,
     Recipe,
     Source,
     Split,
@@ -64,7 +65,7 @@ TRAINING_DEG = (-15.0, 15.0)
 CONTROL_DEG = (-15.0, 105.0)
 CHUNK = 4096
 
-REFERENCES = {30.0: 0.0, 45.0: 0.0, 60.0: 0.0, 75.0: 0.0, 90.0: 0.0}
+REFERENCES = {30.0: 0.9602, 45.0: 0.9597, 60.0: 0.9582, 75.0: 0.9601, 90.0: 0.9576}
 
 GHIFARY = Source(
     key="ghifary2015domain",
@@ -150,6 +151,41 @@ def constants(images: Collection) -> dict[str, dict[str, float]]:
     return {name: chance[name] | {"reference": REFERENCES[deg]} for deg, name in names.items()}
 
 
+PUBLISHED = (
+    Published(
+        "accuracy at 75 degrees, trained at 0, 15, ..., 60, CNN, ERM (se of 3 trials)", 0.964, 0.000, DOMAINBED.key
+    ),
+    Published(
+        "accuracy at 0 degrees, trained at 15, 30, ..., 75, CNN, ERM (se of 3 trials)", 0.959, 0.001, DOMAINBED.key
+    ),
+)
+LADDER_NOTE = (
+    "Nothing in training says that digits may turn. Accuracy falls along the ladder for every model without rotation "
+    "built in; how fast is the measurement. The published numbers are one step of 15 degrees beyond five training "
+    "angles, on 70,000 images of 28 x 28 pixels, and so are far easier."
+)
+CONTROL_NOTE = (
+    "The twin of the ladder without its shift. Accuracy should be flat from 30 to 90 degrees; what separates models is "
+    "capacity for more varied digits, not a preference for upright ones. The rungs lie inside the range, where an angle "
+    "has neighbours on both sides, so they are a little easier than the in-distribution test."
+)
+
+
+def shared_notes(images: Collection) -> tuple[str, ...]:
+    """Angles, and what the ceiling is."""
+    ceiling = (
+        "The ceiling is the label itself, accuracy 1: read differences between models, not the distance to 1."
+        if images.full
+        else "The ceiling is a support vector machine trained on digits at the angle of the test. A network that knew how "
+        "to turn digits could beat it by a point or two."
+    )
+    return (
+        "Angles are counter-clockwise. A training image keeps its one angle: this is a distribution, not augmentation. "
+        "The test images are the same at every rung.",
+        ceiling,
+    )
+
+
 def build(entry: Entry) -> Task:
     images, control = collection(entry), "control" in entry.tags
     training_deg = CONTROL_DEG if control else TRAINING_DEG
@@ -172,7 +208,7 @@ def build(entry: Entry) -> Task:
         sources=(GHIFARY, DOMAINBED, images.source),
         licence=images.licence,
         severity_unit="degrees",
-        published=(),
-        notes=("x",),
+        published=() if control else PUBLISHED,
+        notes=(CONTROL_NOTE if control else LADDER_NOTE, *shared_notes(images)),
     )
     return RotatedDigits(spec, images)

