@@ -227,13 +227,14 @@ class Cell:
 
     @property
     def selected_steps(self) -> tuple[int, int] | None:
-        """The earliest and the latest step that was selected."""
-        steps = [record.selected_step for record in self.records]
+        """The earliest and the latest step that was selected; None for what is fitted without steps."""
+        steps = [record.selected_step for record in self.records if record.recipe is not None]
         return (min(steps), max(steps)) if steps else None
 
     def extra_scores(self) -> Mapping[str, Estimate]:
-        """The scores beside the ranked one, by name."""
-        return named_estimates(s.scores for s in self.summaries)
+        """The scores beside the ranked one and its unclipped form, by name."""
+        found = named_estimates(s.scores for s in self.summaries)
+        return {name: estimate for name, estimate in found.items() if name not in ("score", "score_unclipped")}
 
     def indices(self) -> Mapping[str, Estimate]:
         """Descriptive values by name: they say which solution was chosen, and have no good end."""
@@ -241,12 +242,11 @@ class Cell:
 
 
 def named_estimates(found: Iterable[Mapping[str, float]]) -> Mapping[str, Estimate]:
-    """Mean and interval of every name but `score`, over the seeds that have it."""
+    """Mean and interval of every name, over the seeds that have it."""
     values: dict[str, list[float]] = {}
     for mapping in found:
         for name, value in mapping.items():
-            if name != "score":
-                values.setdefault(name, []).append(value)
+            values.setdefault(name, []).append(value)
     return {name: e for name, listed in values.items() if (e := estimate(listed)) is not None}
 
 

@@ -105,8 +105,8 @@ class Strip:
     description: str
 
 
-STRIP_WIDTH, STRIP_HEIGHT = 220, 28
-DOT_OFFSETS = (0.0, -5.0, 5.0, -8.0, 8.0)
+STRIP_WIDTH, STRIP_HEIGHT = 190, 28
+DOT_OFFSETS = (-5.0, 5.0, -9.0, 9.0, 0.0)  # the mean's bar would hide a dot in the middle
 
 
 STRIP_AXIS = Axis(*SCORE_CLIP, start=12, end=STRIP_WIDTH - 12)
@@ -236,7 +236,7 @@ def plane(cells: Sequence[Cell], anchors: Anchors, signs: Mapping[Entrant, Mark]
     spec = cells[0].task.spec
     shown = [(cell, cell.iid, cell.ood) for cell in cells if cell.iid is not None and cell.ood is not None]
     inside, outside = [iid.mean for _, iid, _ in shown], [ood.mean for _, _, ood in shown]
-    across = Axis(*inside_range(spec, inside), start=40, end=232)
+    across = Axis(*inside_range(spec, inside), start=40, end=226)
     up = Axis(*metric_range(spec, anchor_values(spec, anchors, "ood"), outside), start=186, end=8)
     points = [
         PlanePoint(
@@ -339,7 +339,7 @@ def panels(
     xs = [point.x for named in shown.values() for curve in named.values() for point in curve]
     if not xs or min(xs) == max(xs):
         return []
-    across, up = Axis(min(xs), max(xs), 40, 232), Axis(*value_range, 136, 8)
+    across, up = Axis(min(xs), max(xs), 40, 226), Axis(*value_range, 136, 8)
     traced = {e: [trace(curve, across, up) for curve in named.values()] for e, named in shown.items()}
     alone = all(len(named) == 1 for named in shown.values())
     return [

@@ -267,7 +267,8 @@ def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell]
         try:
             outcome = judge(suite[task_id], seed, {f.record.trial.condition: f.record for f in listed})
         except SUMMARY_ERRORS as error:
-            reason = f"{task_id} cannot summarize seed {seed}: {type(error).__name__}: {error}"
+            what = f"lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+            reason = f"{task_id} cannot summarize seed {seed}: {what}"
             refused += [Refused(f.file, reason) for f in listed]
             continue
         outcomes.setdefault((task_id, entrant), []).append(outcome)

@@ -72,7 +72,7 @@ def renderer(collection: Collection) -> Callable[..., str]:
     env.filters |= {
         name: getattr(wording, name)
         for name in (
-            "number", "score", "metric", "margin", "count", "duration", "compact", "lost", "sentence",
+            "number", "score", "metric", "margin", "count", "duration", "compact", "lost_briefly", "sentence",
             "sentence_case", "command", "settings", "setting",
         )
     }  # fmt: skip

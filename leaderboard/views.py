@@ -13,14 +13,13 @@ from typing import Any
 from benchmarks.statistics import Estimate
 from leaderboard import charts, wording
 from leaderboard.boards import INPUT_KINDS, Board, boards, input_kind, ranking
-from leaderboard.cells import FAILURES, Cell, Entrant, Outcome, Protocol
+from leaderboard.cells import FAILURES, Cell, Entrant, Protocol, Verdict
 from leaderboard.charts import Anchors, Mark, Panel, Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import Curve, anchor_means, ladder, learning_curve, severity_curve
 from tasks.types import Role, Split, Task, TaskSpec
 
 Named = Sequence[tuple[Entrant, Mapping[str, Estimate]]]
-Failures = Sequence[tuple[Cell, Outcome]]
 
 FEW_SPLITS = 3  # more training splits than this share one line
 
@@ -32,6 +31,16 @@ class BoardView:
     id: str
     board: Board
     planes: Sequence[tuple[Task, Plane]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Some seeds of a cell that did not come to a trained model for one reason."""
+
+    cell: Cell
+    verdict: Verdict
+    seeds: tuple[int, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class TaskView:
         return names_in(self.indices)
 
     @property
-    def failures(self) -> Failures:
+    def failures(self) -> list[Failure]:
         return failures(self.cells)
 
 
@@ -74,7 +83,7 @@ class ModelView:
         return [cell for _, listed in self.kinds for cell in listed]
 
     @property
-    def failures(self) -> Failures:
+    def failures(self) -> list[Failure]:
         return failures(self.cells)
 
 
@@ -109,9 +118,17 @@ def names_in(named: Named) -> list[str]:
     return sorted({name for _, found in named for name in found})
 
 
-def failures(cells: Sequence[Cell]) -> Failures:
-    """Every seed that did not come to a trained model, cell by cell; skipped ones too, since they have a reason."""
-    return [(cell, outcome) for cell in cells for outcome in cell.failures]
+def failures(cells: Sequence[Cell]) -> list[Failure]:
+    """The seeds that did not come to a trained model, cell by cell, those with one reason together."""
+    found: dict[tuple[str, Entrant, Verdict, str], list[tuple[Cell, int]]] = {}
+    for cell in cells:
+        for outcome in cell.failures:
+            alike = (cell.task.spec.id, cell.entrant, outcome.verdict, outcome.reason)
+            found.setdefault(alike, []).append((cell, outcome.seed))
+    return [
+        Failure(listed[0][0], verdict, tuple(seed for _, seed in listed), reason)
+        for (_, _, verdict, reason), listed in found.items()
+    ]
 
 
 def ambiguous(entrants: Sequence[Entrant]) -> set[Entrant]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.statistics import Estimate
-from leaderboard.cells import HEADLINE, Cell, Verdict
+from leaderboard.cells import FAILURES, HEADLINE, Cell, Verdict
 
 MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -80,6 +80,13 @@ def lost(cell: Cell) -> str:
     """What of a cell did not come to a trained model: `1 of 5 diverged, 2 of 5 not trained`."""
     parts = [(v, n) for v in VERDICTS if v != "trained" and (n := cell.tally.get(v, 0))]
     return ", ".join(f"{n} of {len(cell.outcomes)} {VERDICTS[verdict][1]}" for verdict, n in parts)
+
+
+def lost_briefly(cell: Cell) -> str:
+    """The same for a narrow cell: the sign of the worst outcome and how many seeds have no trained model."""
+    order: tuple[Verdict, ...] = (*FAILURES, "not_trained", "incomplete", "skipped")
+    worst = next((verdict for verdict in order if cell.tally.get(verdict)), None)
+    return f"{VERDICTS[worst][0]} {len(cell.failures)} of {len(cell.outcomes)}" if worst else ""
 
 
 def sentence(cell: Cell) -> str:

@@ -1,7 +1,7 @@
 """What is asked of a model class: data, splits, oracle, shortcut, score.
 
-    import tasks
-    task = tasks.load("shift/colored-digits")
+import tasks
+task = tasks.load("shift/colored-digits")
 """
 
 from tasks.registry import Entry, RegistryError, UnknownName, entries, load, select

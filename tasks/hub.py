@@ -145,9 +145,8 @@ def load_split(source: HubImages, split: str) -> Any:
     # the library's errors for "no network", "not cached" and "no such revision" all derive from OSError
     except OSError as error:
         raise MissingData(
-            f"{source.repository} is not on this machine and the hub was not reached ({type(error).__name__}); run once "
-            f"with internet access, or set OFFPISTE_DATA to a folder that has {source.name}/train-*.parquet and "
-            f"{source.name}/test-*.parquet"
+            f"{source.repository} is not on this machine and was not fetched ({error}); run once with internet access, "
+            f"or set OFFPISTE_DATA to a folder that has {source.name}/train-*.parquet and {source.name}/test-*.parquet"
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,6 +140,29 @@ def test_light_modules_stay_light(module: str, heavy: tuple[str, ...]) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == []
+
+
+def test_the_page_states_the_law_that_is_tested() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = {row[0].strip("` /"): row for row in table_rows(page) if row[0].startswith("`")}
+    for package, allowed in ALLOWED.items():
+        assert set(re.findall(r"`([\w.]+)`", rows[package][2])) == allowed - {package}, package
+    for library in rows.keys() & DOORS.keys():
+        assert set(re.findall(r"`([\w./]+)`", rows[library][1])) == DOORS[library], library
+    assert {"wandb", "pytorch_lightning", "datasets", "matplotlib", "jinja2"} <= rows.keys()
+
+
+def test_the_page_names_only_files_and_commands_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for file in re.findall(r"`((?:tasks|baselines|benchmarks|leaderboard|tests)/[\w/]+\.py)`", page):
+        assert (ROOT / file).is_file(), file
+    for module in re.findall(r"python -m ([\w.]+)", page):
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+
+
+def table_rows(page: str) -> list[list[str]]:
+    """The cells of every table row of a Markdown page."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
 
 
 # --- the reader of imports itself -----------------------------------------------------------------------------------

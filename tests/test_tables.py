@@ -103,14 +103,20 @@ def test_indicators_and_first_of_each_by_hand() -> None:
 
 def test_carriers_are_not_imported() -> None:
     """In a process of its own: their dependencies need not be installed."""
-    program = (
-        "import sys; from tasks.registry import load; from tasks.seeds import Draw; from tasks.types import MissingData\n"
-        "for name in ('houses', 'bikes', 'penguins'):\n"
-        "    task = load('shift/' + name)\n"
-        "    try: task.sample('default', task.spec.split('train'), Draw(task.spec.id, 0))\n"
-        "    except MissingData: pass\n"
-        "print(sorted({'moderndive', 'ISLP', 'palmerpenguins', 'polars', 'pandas'} & set(sys.modules)))"
-    )
+    program = """
+import sys
+from tasks.registry import load
+from tasks.seeds import Draw
+from tasks.types import MissingData
+
+for name in ("houses", "bikes", "penguins"):
+    task = load(f"shift/{name}")
+    try:
+        task.sample("default", task.spec.split("train"), Draw(task.spec.id, 0))
+    except MissingData:
+        pass
+print(sorted({"moderndive", "ISLP", "palmerpenguins", "polars", "pandas"} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -195,7 +201,7 @@ def test_houses_are_outside_the_city_or_in_it() -> None:
 
 @needs_houses
 def test_on_houses_boosting_wins_at_home_and_loses_away() -> None:
-    """Reference pilots, R2: ridge .649 -> .481, boosting .712 -> .304."""
+    """Pilots, R2: ridge .649 -> .481, boosting .712 -> .304."""
     data = data_of("shift/houses")
     ridge, boosting = Ridge(1.0), HistGradientBoostingRegressor(early_stopping=False)
     scores = {
@@ -219,7 +225,7 @@ def test_in_the_control_nothing_is_lost() -> None:
 
 @needs_bikes
 def test_on_bikes_boosting_wins_at_home_and_loses_away() -> None:
-    """Reference pilots, R2: linear .46 -> .44, boosting .94 -> .38."""
+    """Pilots, R2: linear .46 -> .44, boosting .94 -> .38."""
     data = data_of("shift/bikes")
     ridge, boosting = Ridge(1.0), HistGradientBoostingRegressor(early_stopping=False)
     scores = {
@@ -242,7 +248,7 @@ def test_commuters_ride_on_working_days() -> None:
 
 
 def test_on_penguins_the_linear_model_wins_away() -> None:
-    """Reference pilots, balanced accuracy: linear .93 -> .89, boosting .86 -> .62; sexes are balanced to within 2 %."""
+    """Pilots, balanced accuracy: linear .93 -> .89, boosting .86 -> .62; sexes are balanced to within 2 %."""
     scores = {"linear": [], "boosting": []}
     for seed in range(5):
         data = data_of("shift/penguins", seed)

@@ -277,6 +277,25 @@ def test_discrete_inputs_may_repeat() -> None:
     assert complaints(clauses.no_example_leaks, bits) == ()
 
 
+def test_single_numbers_may_coincide_but_not_be_copied() -> None:
+    """Of two thousand uniform floats a few can be equal; a hundred equal ones are a copy."""
+    one = replace(SPEC, problem=replace(SPEC.problem, input_shape=(1,)))
+
+    class Numbers(Task):
+        copied = 0
+
+        def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+            x = torch.randn(split.size, 1, generator=draw.generator(split.name))
+            if split.name == "reversed":
+                x[: self.copied] = self.sample(condition, SPEC.splits[0], draw).x[: self.copied]
+            return Batch(x, (x[:, 0] > 0).long())
+
+    for copied, broken in ((0, False), (1, False), (100, True)):
+        task = Numbers(one)
+        task.copied = copied
+        assert bool(complaints(clauses.no_example_leaks, task)) is broken, copied
+
+
 def test_token_sequences_may_have_any_length() -> None:
     tokens = SPEC.problem.__class__("tokens", (5,), "classes", 3, 200, vocabulary=4, per_position=True)
     batch = Batch(torch.zeros(7, 9, dtype=torch.int64), torch.zeros(7, 9, dtype=torch.int64))

@@ -10,7 +10,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from tasks.types import Problem
 
-ENTRIES = {"boosting": {"class": "Boosting", "summary": "100 rounds of histogram gradient boosting, trees of 31 leaves"}}
+ENTRIES = {
+    "boosting": {"class": "Boosting", "summary": "100 rounds of histogram gradient boosting, trees of 31 leaves"}
+}
 
 Array = NDArray[Any]
 
@@ -30,12 +32,15 @@ class Boosting:
     def fit(self, x: Array, y: Array, sample_weight: Array | None = None) -> Boosting:
         """x: (N, *S). y: (N,) classes, or values (N,) or (N, C). sample_weight: (N,), non-negative."""
         if self.problem.output_kind == "classes":
-            self.classifier = HistGradientBoostingClassifier(**self.settings).fit(x.reshape(len(x), -1), y, sample_weight)
+            self.classifier = HistGradientBoostingClassifier(**self.settings).fit(
+                x.reshape(len(x), -1), y, sample_weight
+            )
             self.classes_ = self.classifier.classes_
         else:
             columns = y.reshape(len(y), -1).T
             self.regressors = [
-                HistGradientBoostingRegressor(**self.settings).fit(x.reshape(len(x), -1), column, sample_weight) for column in columns
+                HistGradientBoostingRegressor(**self.settings).fit(x.reshape(len(x), -1), column, sample_weight)
+                for column in columns
             ]
         return self
 

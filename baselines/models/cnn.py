@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from tasks.types import Problem
 
 ENTRIES = {
-    "cnn": {"class": "Cnn", "summary": "convolutions of stride 2 (16, 32, 64 channels) down to a grid of 4, then linear"},
+    "cnn": {
+        "class": "Cnn",
+        "summary": "convolutions of stride 2 (16, 32, 64 channels) down to a grid of 4, then linear",
+    },
     "cnn-large": {
         "class": "Cnn",
         "summary": "convolutions of stride 2 (32, 64, 128 channels) down to a grid of 4, then linear",

@@ -22,9 +22,9 @@ PATCH = 2
 class Lstm(nn.Module):
     """Tokens (N, L) or a signal (N, C, L) -> (N, C), or (N, L, C) where the problem is per position.
 
-    Hochreiter and Schmidhuber, Neural Computation 1997. It runs in one direction and is read out from states, not from all steps flattened: an
-    output depends on no later input, and strings of any length have an answer. Two neighbouring samples of a signal
-    make one step, which halves the cost, unless every sample needs an output.
+    Hochreiter and Schmidhuber, Neural Computation 1997. It runs in one direction and is read out from states, not
+    from all steps flattened: an output depends on no later input, and strings of any length have an answer. Two
+    neighbouring samples of a signal make one step, which halves the cost, unless every sample needs an output.
     """
 
     takes = ("signal", "tokens")

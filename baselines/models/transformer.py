@@ -96,17 +96,21 @@ def patches(problem: Problem, width: int) -> nn.Module:
     Raises:
         NotImplementedError: for an image with an answer per position.
     """
+    if problem.input_kind == "signal":
+        channels, length = problem.input_shape
+        stretch = 1 if problem.per_position else STRETCH
+        return nn.Conv1d(channels, width, stretch, stride=stretch, padding=margin(length, stretch))
+    if problem.per_position:
+        raise NotImplementedError("answers per position are for tokens and signals, not for images")
     channels, *sides = problem.input_shape
-    if len(sides) == 1:
-        size = [1 if problem.per_position else STRETCH]
-        convolution: type[nn.Conv1d | nn.Conv2d] = nn.Conv1d
-    else:
-        if problem.per_position:
-            raise NotImplementedError("answers per position are for tokens and signals, not for images")
-        size = [math.ceil(side / GRID) for side in sides]
-        convolution = nn.Conv2d
-    padding = [(-side % n + 1) // 2 for side, n in zip(sides, size, strict=True)]
-    return convolution(channels, width, tuple(size), stride=tuple(size), padding=tuple(padding))
+    high, wide = (math.ceil(side / GRID) for side in sides)
+    padding = (margin(sides[0], high), margin(sides[1], wide))
+    return nn.Conv2d(channels, width, (high, wide), stride=(high, wide), padding=padding)
+
+
+def margin(side: int, patch: int) -> int:
+    """Zeros to put on both ends of a side so that patches cover all of it."""
+    return (-side % patch + 1) // 2
 
 
 def sinusoids(length: int, width: int, device: torch.device) -> Tensor:

@@ -170,13 +170,13 @@ NOTES = (
     "A quarter of the labels is noise, so a network that trains for long memorizes: it then agrees with colour less "
     "often, without reading shape much better. In-distribution validation selects an early step; read the curve.",
     "In distribution colour is the better predictor: a model that ignores it pays 10 points there.",
-    "The published numbers are of other protocols. IRM: 25,000 digits an environment, every second pixel kept, full-batch "
-    "Adam for 501 steps, last step. DomainBed: 28 x 28 pixels, one minibatch an environment and step.",
+    "The published numbers are of other protocols. IRM: 25,000 digits an environment, every second pixel kept, 501 "
+    "full-batch steps, the last one reported. DomainBed: 28 x 28 pixels, one minibatch an environment and step.",
 )
 CONTROL_NOTES = (
-    "The twin of the coloured digits without their shortcut: colour is a coin in training and on the headline, which has "
-    "the in-distribution examples. Models should tie and be flat along the ladder. What they lack to the oracle's 75 % is "
-    "what a quarter of flipped labels costs with few digits, not a preference for colour.",
+    "The twin of the coloured digits without their shortcut: colour is a coin in training and on the headline, which "
+    "has the in-distribution examples. Models should tie and be flat along the ladder. What they lack to the oracle's "
+    "75 % is what a quarter of flipped labels costs with few digits, not a preference for colour.",
 )
 
 

@@ -212,17 +212,17 @@ def notes(images: Collection) -> tuple[str, ...]:
     ceiling = (
         "The ceiling is the label itself, accuracy 1, which no model reaches under strong noise or a large occlusion."
         if images.full
-        else "The ceiling of a split is a support vector machine trained on images that are corrupted in the same way: what "
-        "is left to see in them."
+        else "The ceiling of a split is a support vector machine trained on images that are corrupted in the same way: "
+        "what is left to see in them."
     )
     return (
-        f"Constants of levels 1 to 5: {levels} (standard deviation of pixel values; standard deviation in pixels; factor "
-        "on the deviation from the image's mean; side in pixels; pixels a side).",
+        f"Constants of levels 1 to 5: {levels} (standard deviation of pixel values; standard deviation in pixels; "
+        "factor on the deviation from the image's mean; side in pixels; pixels a side).",
         ceiling,
         "The recipe has no augmentation, and none of the corruptions may be added to it: a model that trained on them "
         "would answer another question. Levels of different corruptions are not comparable with each other.",
-        "Less contrast lifts the empty background to the image's mean: a model that leans on the background's exact zero "
-        "fails there first, which the score of each corruption apart shows.",
+        "Less contrast lifts the empty background to the image's mean: a model that leans on the background's exact "
+        "zero fails there first, which the score of each corruption apart shows.",
     )
 
 

@@ -163,7 +163,7 @@ def raw_target(name: str, generator: torch.Generator) -> Target:
 
 def tangent_continuation(target: Target, degree: int, x: Tensor) -> Tensor:
     """On each ray the straight line that touches a homogeneous target at radius 1: (1 + degree (r - 1)) f(x / r)."""
-    radius = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    radius: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return (1 + degree * (radius - 1)) * target(x / radius)
 
 
@@ -230,8 +230,8 @@ def build(entry: Entry) -> Task:
                 Published("tangent mismatch of the true quadratic, closed form", 0.3285),
             ),
             notes=(
-                "Floor 0 is the best constant in hindsight, the ceiling 1 is the true function. A straight continuation "
-                "is exact for the three targets of degree 1; the quadratic's tangent continuation has an r2 of .67.",
+                "Floor 0 is the best constant in hindsight, ceiling 1 the true function. The tangent continuation is "
+                "exact for the three targets of degree 1 and has an r2 of .67 for the quadratic.",
                 "Tangent mismatch is the mean squared distance from the tangent continuation over the variance of the "
                 "targets: 0 for a model that goes straight on from radius 1, .3285 for the true quadratic.",
                 "Ray linearity sums residuals and variances over rays: a ray of slope near 0 has an R2 near 0 however "

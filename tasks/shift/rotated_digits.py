@@ -166,8 +166,8 @@ LADDER_NOTE = (
 )
 CONTROL_NOTE = (
     "The twin of the ladder without its shift. Accuracy should be flat from 30 to 90 degrees; what separates models is "
-    "capacity for more varied digits, not a preference for upright ones. The rungs lie inside the range, where an angle "
-    "has neighbours on both sides, so they are a little easier than the in-distribution test."
+    "capacity for more varied digits, not a preference for upright ones. The rungs lie inside the range, where an "
+    "angle has neighbours on both sides, so they are a little easier than the in-distribution test."
 )
 
 
@@ -176,8 +176,8 @@ def shared_notes(images: Collection) -> tuple[str, ...]:
     ceiling = (
         "The ceiling is the label itself, accuracy 1: read differences between models, not the distance to 1."
         if images.full
-        else "The ceiling is a support vector machine trained on digits at the angle of the test. A network that knew how "
-        "to turn digits could beat it by a point or two."
+        else "The ceiling is a support vector machine trained on digits at the angle of the test. A network that knew "
+        "how to turn digits could beat it by a point or two."
     )
     return (
         "Angles are counter-clockwise. A training image keeps its one angle: this is a distribution, not augmentation. "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 
 import numpy as np
@@ -68,11 +68,9 @@ class Parts:
 class Collection:
     """Where images come from and how they are dealt.
 
-    `load` gives images (N, 28, 28) uint8 and classes (N,) int64. `noun` is what one image shows. A `full` set is one
-    that does not ship with a package.
+    `load` gives images (N, 28, 28) uint8 and classes (N,) int64. A `full` set does not ship with a package.
     """
 
-    noun: str
     load: Callable[[], tuple[Tensor, Tensor]]
     parts: Parts
     source: Source
@@ -84,7 +82,7 @@ class Collection:
         images, classes = self.load()
         part = self.parts.of(split.role)
         assert split.size <= part.stop - part.start, f"{split.name} asks for {split.size} of {part}"
-        chosen = stratified_order(classes, draw.generator("deal"))[part][: split.size]
+        chosen = dealt(self, draw)[part][: split.size]
         return images[chosen].float() / 255, classes[chosen]
 
     def random(
@@ -109,6 +107,12 @@ class Collection:
 def collection(entry: Entry) -> Collection:
     """The collection that a task's name ends in: `shift/colored-mnist-v1` has MNIST."""
     return COLLECTIONS[entry.name.removesuffix("-control").rpartition("-")[2]]
+
+
+@lru_cache(maxsize=1)
+def dealt(images: Collection, draw: Draw) -> Tensor:
+    """The order (N,) in which this seed deals the images."""
+    return stratified_order(images.load()[1], draw.generator("deal"))
 
 
 def stratified_order(classes: Tensor, generator: torch.Generator) -> Tensor:
@@ -151,7 +155,6 @@ def load_shipped() -> tuple[Tensor, Tensor]:
 
 COLLECTIONS = {
     "digits": Collection(
-        noun="digit",
         load=load_shipped,
         parts=Parts(3_000, 500, 1_500),
         source=LECUN,
@@ -159,7 +162,6 @@ COLLECTIONS = {
         full=False,
     ),
     "mnist": Collection(
-        noun="digit",
         load=load_mnist,
         parts=Parts(50_000, 5_000, 10_000),
         source=LECUN,
@@ -167,7 +169,6 @@ COLLECTIONS = {
         full=True,
     ),
     "fashion": Collection(
-        noun="garment",
         load=load_fashion,
         parts=Parts(50_000, 5_000, 10_000),
         source=XIAO,

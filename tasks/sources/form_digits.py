@@ -104,12 +104,16 @@ def stretched(images: Tensor, width: int) -> Tensor:
 
 
 def resampling(inked: Tensor, size: int) -> Tensor:
-    """Weights (N, size, L) that interpolate the stretch from the first to the last true entry of inked (N, L)."""
+    """Weights (N, size, L) that interpolate the stretch from the first to the last true entry of inked (N, L).
+
+    Nothing outside the stretch has weight: it is cut out before it is enlarged.
+    """
     length = inked.shape[1]
-    first = inked.float().argmax(1)
-    past_last = length - inked.flip(1).float().argmax(1)
-    step = (past_last - first) / size  # (N,) pixels of the image per pixel of the result
-    centres = first.unsqueeze(1) + step.unsqueeze(1) * (torch.arange(size) + 0.5) - 0.5  # (N, size)
+    first = inked.float().argmax(1, keepdim=True)  # (N, 1)
+    last = length - 1 - inked.flip(1).float().argmax(1, keepdim=True)
+    step = (last - first + 1) / size  # pixels of the image per pixel of the result
+    centres = first + step * (torch.arange(size) + 0.5) - 0.5  # (N, size)
+    centres = centres.clamp(first, last)
     return (1 - (centres.unsqueeze(2) - torch.arange(length)).abs()).clamp(min=0)
 
 

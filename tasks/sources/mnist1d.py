@@ -156,7 +156,8 @@ def curves(label: Ints, padding: Ints, scale: Floats, shift: Ints) -> Floats:
 def templates() -> Floats:
     """The ten curves (10, 12) with unit variance over positions, moved to start at 0, divided by 6."""
     whitened = (STROKES - STROKES.mean(1, keepdims=True)) / STROKES.std(1, keepdims=True)
-    return (whitened - whitened[:, :1]) / 6
+    moved: Floats = whitened - whitened[:, :1]
+    return moved / 6
 
 
 def smooth(noise: Floats) -> Floats:
