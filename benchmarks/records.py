@@ -43,10 +43,10 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: what is asked, of whom, under which recipe, with which randomness. Its `key` is its identity.
+    """One training: what is asked, of whom, and with which randomness. Its `key` is its identity.
 
-    Not in it: device, path, launcher, time. `recipe` is the complete recipe that the model is trained with
-    (`None` for what is fitted at once); `draw` is a hash of the draw word, never the word.
+    Not in it: device, path, launcher, time; nor the recipe, which the task's version and the source decide. `draw` is
+    a hash of the draw word, never the word.
     """
 
     task: str

@@ -18,7 +18,7 @@ from leaderboard.cells import Cell, Entrant, Verdict
 from leaderboard.curves import Curve
 from tasks.types import SCORE_CLIP, Role, TaskSpec
 
-BOUNDED_METRICS = ("accuracy", "worst_group")
+BOUNDED_METRICS = ("accuracy", "worst_group", "error")
 COLOURS, SHAPES = 8, 5
 
 Pixel = tuple[float, float]
@@ -167,9 +167,11 @@ def metric_range(spec: TaskSpec, known: Sequence[float], values: Sequence[float]
     low, high = min(shown, default=0.0), max(shown, default=1.0)
     span = (high - low) or abs(high) or 1.0
     narrow, wide = 0.06 * span, (0.06 if bounded else 0.25) * span
-    if not spec.higher_is_better:
-        return high + wide, low - narrow
-    return (max(low - wide, -0.03), min(high + narrow, 1.03)) if bounded else (low - wide, high + narrow)
+    below, above = (wide, narrow) if spec.higher_is_better else (narrow, wide)
+    low, high = low - below, high + above
+    if bounded:
+        low, high = max(low, -0.03), min(high, 1.03)
+    return (low, high) if spec.higher_is_better else (high, low)
 
 
 def anchor_values(spec: TaskSpec, anchors: Anchors, *roles: Role) -> list[float]:
@@ -329,11 +331,12 @@ def panels(
     seen: tuple[float, float] | None = None,
     what: str = "",
 ) -> list[Panel]:
-    """Small multiples on the same axes: `curves[entrant][name]`, names coloured in their order.
+    """Small multiples on the same axes: `curves[entrant][name]`; a name has one colour throughout, by its place.
 
     With one curve each, the others stand grey behind it. `anchor_curves` are lists of (x, value), `seen` is an interval
     of x.
     """
+    places = {name: i for i, name in enumerate(dict.fromkeys(name for named in curves.values() for name in named))}
     shown = {entrant: {n: c for n, c in named.items() if c} for entrant, named in curves.items()}
     shown = {entrant: named for entrant, named in shown.items() if named}
     xs = [point.x for named in shown.values() for curve in named.values() for point in curve]
@@ -348,8 +351,8 @@ def panels(
             frame=frame(across, up, 240, 156),
             background=tuple(line for other in traced if alone and other != entrant for line in traced[other]),
             lines=tuple(
-                Line(name, place % COLOURS, trace(curve, across, up), outline(curve, across, up))
-                for place, (name, curve) in enumerate(named.items())
+                Line(name, places[name] % COLOURS, trace(curve, across, up), outline(curve, across, up))
+                for name, curve in named.items()
             ),
             anchors=tuple(tuple((across.at(x), up.at(y)) for x, y in curve) for curve in anchor_curves if curve),
             seen=None if seen is None else (across.at(seen[0]), across.at(seen[1])),

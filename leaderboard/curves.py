@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -22,29 +23,51 @@ class Point:
 
 Curve = Sequence[Point]
 
+RUNG = re.compile(r"[-_]?[0-9.]+$")
 
-def ladder(spec: TaskSpec) -> list[Split]:
-    """The measured splits with a severity, mildest first; fewer than two are no ladder."""
+
+def ladders(spec: TaskSpec) -> dict[str, list[Split]]:
+    """The measured splits with a severity, mildest first, by the name of their ladder.
+
+    Where a severity appears twice, such as level 3 of two corruptions, there are several ladders: `noise-1`, `noise-2`
+    are one, named `noise`. Otherwise there is one, named after the unit. Fewer than two rungs are no ladder.
+    """
     measured = [split for split in spec.with_role("iid", "ood", "probe") if split.severity is not None]
-    distinct = {split.severity for split in measured}
-    return sorted(measured, key=lambda s: (s.severity, s.name)) if len(distinct) > 1 else []
+    several = len({split.severity for split in measured}) < len(measured)
+    found: dict[str, list[Split]] = {}
+    for split in sorted(measured, key=lambda s: s.severity or 0.0):
+        name = RUNG.sub("", split.name) if several else spec.severity_unit or "severity"
+        found.setdefault(name, []).append(split)
+    return {name: rungs for name, rungs in sorted(found.items()) if len(rungs) > 1}
 
 
-def severity_curve(cell: Cell, condition: str) -> Curve:
-    """The metric of one condition at the selected step, by severity; splits of equal severity are averaged."""
-    rungs: dict[float, list[str]] = {}
-    for split in ladder(cell.task.spec):
-        rungs.setdefault(split.severity or 0.0, []).append(split.name)
-    metric = cell.task.spec.metric
+def severity_curves(cell: Cell) -> dict[str, Curve]:
+    """The metric at the selected step by severity, a curve a condition and ladder."""
+    conditions, found = cell.task.spec.conditions, ladders(cell.task.spec)
+    return {
+        series_name(condition.name, ladder, len(conditions), len(found)): severity_curve(cell, condition.name, rungs)
+        for condition in conditions
+        for ladder, rungs in found.items()
+    }
+
+
+def series_name(condition: str, ladder: str, n_conditions: int, n_ladders: int) -> str:
+    """What tells a curve from the others."""
+    if n_conditions == 1:
+        return ladder
+    return condition if n_ladders == 1 else f"{condition}, {ladder}"
+
+
+def severity_curve(cell: Cell, condition: str, rungs: Sequence[Split]) -> Curve:
+    """One condition along one ladder, at the rungs that every seed has."""
+    metric, records = cell.task.spec.metric, finished(cell, condition)
     points = []
-    for severity, splits in rungs.items():
-        per_seed = [
-            fmean(record.scores[split][metric] for split in splits)
-            for record in finished(cell, condition)
-            if all(metric in record.scores.get(split, {}) for split in splits)
+    for split in rungs:
+        values = [
+            record.scores[split.name][metric] for record in records if metric in record.scores.get(split.name, {})
         ]
-        if per_seed:
-            points.append(Point(severity, mean_interval(per_seed)))
+        if values and len(values) == len(records):
+            points.append(Point(split.severity or 0.0, mean_interval(values)))
     return points
 
 

@@ -16,7 +16,7 @@ from leaderboard.boards import INPUT_KINDS, Board, boards, input_kind, ranking
 from leaderboard.cells import FAILURES, Cell, Entrant, Protocol, Verdict
 from leaderboard.charts import Anchors, Mark, Panel, Plane
 from leaderboard.collect import Collection
-from leaderboard.curves import Curve, anchor_means, ladder, learning_curve, severity_curve
+from leaderboard.curves import Curve, anchor_means, ladders, learning_curve, severity_curves
 from tasks.types import Role, Split, Task, TaskSpec
 
 Named = Sequence[tuple[Entrant, Mapping[str, Estimate]]]
@@ -54,6 +54,11 @@ class TaskView:
     learning: Sequence[Panel]
     extras: Named
     indices: Named
+
+    @property
+    def series_names(self) -> list[str]:
+        """The curves of a severity panel, in the order of their colours."""
+        return list(severity_curves(self.cells[0]))
 
     @property
     def extra_names(self) -> list[str]:
@@ -229,9 +234,9 @@ def task_view(task: Task, cells: Sequence[Cell], marks: Mapping[Entrant, Mark]) 
 
 
 def severity_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list[Panel]:
-    """The metric along the ladder, a panel an entrant and a line a condition; none where the task has no ladder."""
-    rungs = ladder(task.spec)
-    curves = {c.entrant: {k.name: severity_curve(c, k.name) for k in task.spec.conditions} for c in cells}
+    """The metric by severity, a panel an entrant; none where the task has no ladder."""
+    curves = {cell.entrant: severity_curves(cell) for cell in cells}
+    rungs = [split for ladder in ladders(task.spec).values() for split in ladder]
     trained_on = [s.severity for s in task.spec.with_role("train", "val", "iid") if s.severity is not None]
     return charts.panels(
         curves,
@@ -264,13 +269,13 @@ def means(curves: Mapping[Entrant, Mapping[str, Curve]]) -> list[float]:
 
 
 def anchor_curve(rungs: Sequence[Split], anchors: Anchors, name: str) -> list[tuple[float, float]]:
-    """An anchor along a ladder, where it is known on every rung."""
+    """An anchor by severity, averaged over ladders, where it is known on every rung."""
     values: dict[float, list[float]] = {}
     for split in rungs:
         if name not in anchors.get(split.name, {}):
             return []
         values.setdefault(split.severity or 0.0, []).append(anchors[split.name][name])
-    return [(severity, fmean(found)) for severity, found in values.items()]
+    return [(severity, fmean(found)) for severity, found in sorted(values.items())]
 
 
 def known_anchors(task: Task, cells: Sequence[Cell]) -> Anchors:

@@ -110,7 +110,7 @@ def load(source: HubImages) -> tuple[Tensor, Tensor]:
 def read(source: HubImages) -> tuple[Pixels, Pixels]:
     """The decoded copy, checked again: files outlive the program that wrote them."""
     try:
-        with np.load(source.cached) as arrays:
+        with source.cached.open("rb") as file, np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise WrongData(f"{source.cached} is damaged ({error}); delete it to decode {source.name} again") from error

@@ -61,7 +61,8 @@ def slow_signal(latents: Latents, i: int, noise: float) -> Floats:
     correlated = gaussian_filter1d(latents.correlated[i] * 0.25 * noise, 2.0)
     signal = np.where(signal == 0, correlated, signal) + 0.02 * noise * latents.white[i]
     signal = signal - 0.75 * latents.tilt[i] * np.linspace(-0.5, 0.5, 72)
-    return np.interp(np.linspace(0, 71, 40), np.arange(72), signal)
+    resampled: Floats = np.interp(np.linspace(0, 71, 40), np.arange(72), signal)
+    return resampled
 
 
 @pytest.mark.parametrize("noise", [1.0, 2.0])

@@ -193,9 +193,9 @@ def test_houses_are_outside_the_city_or_in_it() -> None:
 
     outside, inside = sales()
     assert (len(outside), len(inside)) == (12_506, 8_856)
-    assert abs(float(inside.y.mean() - outside.y.mean())) < 0.01  # the level of prices does not move
+    assert abs(float(inside.y.mean() - outside.y.mean())) < 0.01  # prices are as high on average,
     lot, built = 1, 3 + 8
-    assert inside.x[:, lot].mean() < outside.x[:, lot].mean() - 0.5  # smaller lots, in logarithms
+    assert inside.x[:, lot].mean() < outside.x[:, lot].mean() - 0.5  # for smaller lots, in logarithms,
     assert inside.x[:, built].mean() < outside.x[:, built].mean() - 15  # and older houses
 
 
@@ -211,6 +211,9 @@ def test_on_houses_boosting_wins_at_home_and_loses_away() -> None:
     assert scores[boosting] == pytest.approx([0.712, 0.304], abs=0.04)
     assert scores[boosting][0] > scores[ridge][0] + 0.02
     assert scores[boosting][1] < scores[ridge][1] - 0.1
+    x, price = arrays(data["ood"])
+    for model in (ridge, boosting):  # a house of one description costs more in the city
+        assert float(np.mean(price - model.predict(x))) == pytest.approx(0.31, abs=0.05)
 
 
 @needs_houses

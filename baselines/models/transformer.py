@@ -39,7 +39,7 @@ class Transformer(nn.Module):
     """
 
     takes = ("signal", "tokens", "image")
-    recipe = {"learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
+    recipe = {"learning_rate": 5e-4, "warmup_steps": 100, "clip_norm": 1.0}
 
     def __init__(self, problem: Problem, width: int = 64, depth: int = 3, heads: int = 4) -> None:
         super().__init__()

@@ -183,7 +183,7 @@ def build(entry: Entry) -> Task:
         ),
         splits=train + evaluated,
         # many small steps: a Transformer then learns longer strings than from fewer steps of 128
-        budget=Budget(steps=6000, batch_size=32, evaluations=6, seconds=300),
+        budget=Budget(steps=6000, batch_size=32, evaluations=6, seconds=600),
         recipe=Recipe(learning_rate=3e-3, clip_norm=1.0),
         metric="accuracy",
         floor="content_blind",
