@@ -19,6 +19,7 @@ from tasks.types import MissingData, Task
 
 MARKER = ".offpiste-site"
 OK, BAD_USAGE = 0, 2
+REFUSED_SHOWN = 5
 
 
 class NotOurs(Exception):
@@ -39,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotOurs, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    for refused in collection.refused:
+    for refused in collection.refused[:REFUSED_SHOWN]:
         print(f"refused {refused.file}: {refused.reason}", file=sys.stderr)
+    if len(collection.refused) > REFUSED_SHOWN:
+        more = len(collection.refused) - REFUSED_SHOWN
+        print(f"refused {more} more; {options.out / 'data.html'} lists them all", file=sys.stderr)
     print(f"{collection.n_records:,} results, {len(collection.cells):,} cells: {options.out / 'index.html'}")
     return OK
 

@@ -122,12 +122,9 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
     Raises:
         ArithmeticError, LookupError, TypeError, ValueError: when the task cannot make a summary of these records.
     """
-    several = len(task.spec.conditions) > 1
     for verdict in NOT_FINISHED:
-        for name, record in records.items():
-            if record.status == verdict:
-                reason = record.reason or "no reason given"
-                return Outcome(seed, verdict, f"{name}: {reason}" if several else reason, records)
+        if reasons := {name: record.reason for name, record in records.items() if record.status == verdict}:
+            return Outcome(seed, verdict, told(reasons, len(task.spec.conditions)), records)
     if missing := [c.name for c in task.spec.conditions if c.name not in records]:
         return Outcome(seed, "incomplete", f"not run: {', '.join(missing)}", records)
     summary = checked(task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()}))
@@ -137,6 +134,13 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
     sign = "below" if task.spec.higher_is_better else "above"
     reason = f"in-distribution {task.spec.metric} {summary.iid:.3g} is {sign} the gate {task.spec.gate:g}"
     return Outcome(seed, "not_trained", reason, records, summary, last)
+
+
+def told(reasons: Mapping[str, str], n_conditions: int) -> str:
+    """The reasons of some conditions in one line: once if all conditions give the same, else each with its name."""
+    if len(reasons) == n_conditions and len(set(reasons.values())) == 1:
+        return next(iter(reasons.values())) or "no reason given"
+    return "; ".join(f"{name}: {reason or 'no reason given'}" for name, reason in sorted(reasons.items()))
 
 
 def checked(summary: Summary) -> Summary:

@@ -45,10 +45,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class TaskView:
-    """The results of one task under one protocol, best first."""
+    """The results of one task under one protocol, best first; `skips` are the entries that were skipped, by reason."""
 
     protocol: Protocol
     cells: Sequence[Cell]
+    skips: Sequence[tuple[str, Sequence[Cell]]]
     plane: Plane
     severity: Sequence[Panel]
     learning: Sequence[Panel]
@@ -58,7 +59,7 @@ class TaskView:
     @property
     def series_names(self) -> list[str]:
         """The curves of a severity panel, in the order of their colours."""
-        return list(severity_curves(self.cells[0]))
+        return list(dict.fromkeys(name for cell in self.cells for name in severity_curves(cell)))
 
     @property
     def extra_names(self) -> list[str]:
@@ -75,12 +76,17 @@ class TaskView:
 
 @dataclass(frozen=True)
 class ModelView:
-    """The results of one entrant, by input kind. `described` are indices and further scores with their kind."""
+    """The results of one entrant, by input kind. `described` are indices and further scores with their kind.
+
+    `means` has its row on the board of a kind, where it has a mean.
+    """
 
     entrant: Entrant
     source: str
     tally: Sequence[tuple[str, int]]
     kinds: Sequence[tuple[str, Sequence[Cell]]]
+    means: Mapping[str, tuple[Estimate, int]]
+    skips: Sequence[tuple[str, Sequence[Cell]]]
     described: Sequence[tuple[TaskSpec, str, str, Estimate]]
 
     @property
@@ -124,16 +130,34 @@ def names_in(named: Named) -> list[str]:
 
 
 def failures(cells: Sequence[Cell]) -> list[Failure]:
-    """The seeds that did not come to a trained model, cell by cell, those with one reason together."""
+    """The seeds that did not come to a trained model, cell by cell, those with one reason together.
+
+    Cells that are skipped as a whole are not failures; `skips` has them.
+    """
     found: dict[tuple[str, Entrant, Verdict, str], list[tuple[Cell, int]]] = {}
     for cell in cells:
-        for outcome in cell.failures:
+        for outcome in cell.failures if cell.state != "skipped" else ():
             alike = (cell.task.spec.id, cell.entrant, outcome.verdict, outcome.reason)
             found.setdefault(alike, []).append((cell, outcome.seed))
     return [
         Failure(listed[0][0], verdict, tuple(seed for _, seed in listed), reason)
         for (_, _, verdict, reason), listed in found.items()
     ]
+
+
+def skips(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """The cells that are skipped as a whole, by reason."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.state == "skipped":
+            reason = next(outcome.reason for outcome in cell.outcomes if outcome.verdict == "skipped")
+            found.setdefault(reason, []).append(cell)
+    return list(found.items())
+
+
+def tried(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that are not skipped as a whole."""
+    return [cell for cell in cells if cell.state != "skipped"]
 
 
 def ambiguous(entrants: Sequence[Entrant]) -> set[Entrant]:
@@ -224,7 +248,8 @@ def task_view(task: Task, cells: Sequence[Cell], marks: Mapping[Entrant, Mark]) 
     anchors = known_anchors(task, cells)
     return TaskView(
         protocol=cells[0].entrant.protocol,
-        cells=ordered,
+        cells=tried(ordered),
+        skips=skips(ordered),
         plane=charts.plane(ordered, anchors, marks),
         severity=severity_panels(task, ordered, anchors),
         learning=learning_panels(task, ordered, anchors),
@@ -328,7 +353,7 @@ def split_line(run: Sequence[Split], anchors: Anchors) -> SplitLine:
 def model_view(collection: Collection, entrant: Entrant) -> ModelView:
     """One entrant on every task."""
     cells = [cell for cell in collection.cells if cell.entrant == entrant]
-    by_kind = [(kind, [cell for cell in cells if input_kind(cell.task) == kind]) for kind in INPUT_KINDS]
+    by_kind = [(kind, [cell for cell in tried(cells) if input_kind(cell.task) == kind]) for kind in INPUT_KINDS]
     states = [cell.state for cell in cells]
     records = [record for cell in cells for outcome in cell.outcomes for record in outcome.records.values()]
     return ModelView(
@@ -336,6 +361,13 @@ def model_view(collection: Collection, entrant: Entrant) -> ModelView:
         source=records[0].trial.source_hash,
         tally=[(words, states.count(verdict)) for verdict, (_, words) in wording.VERDICTS.items() if verdict in states],
         kinds=[(kind, listed) for kind, listed in by_kind if listed],
+        means={
+            board.kind: (row.mean, len(board.ranked))
+            for board in boards(collection)
+            for row in board.rows
+            if row.entrant == entrant and row.mean is not None
+        },
+        skips=skips(cells),
         described=[
             (cell.task.spec, name, kind, found)
             for cell in cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from benchmarks.records import Record
 from benchmarks.store import Store
 from benchmarks.supervisor import Finished, Supervisor
 from tasks import registry
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test asks no server
 
 Run = Callable[..., dict[str, Record]]
 

@@ -33,16 +33,17 @@ def reference(condition: str, name: str, batch: Batch) -> Tensor:
     return TASK.references(condition, DRAW)[name](batch)
 
 
+def row_of(condition: str, name: str) -> Row:
+    """What a trial of a reference predictor would record."""
+    data = load_data(TASK, condition, DRAW)
+    batch_of = {id(batch.x): batch for batch in data.values()}
+    predictor = TASK.references(condition, DRAW)[name]
+    scores = TASK.measure(condition, lambda x: predictor(batch_of[id(x)]), data)
+    return Row(scores, TASK.anchors(condition, data, DRAW))
+
+
 def rows_of(name: str) -> dict[str, Row]:
-    """What trials of a reference predictor would record."""
-    rows = {}
-    for condition in TARGETS:
-        data = load_data(TASK, condition, DRAW)
-        batch_of = {id(batch.x): batch for batch in data.values()}
-        predictor = TASK.references(condition, DRAW)[name]
-        scores = TASK.measure(condition, lambda x, p=predictor, b=batch_of: p(b[id(x)]), data)
-        rows[condition] = Row(scores, TASK.anchors(condition, data, DRAW))
-    return rows
+    return {condition: row_of(condition, name) for condition in TARGETS}
 
 
 # --- closed forms ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
-"""tasks.hub: a stand-in in the hub's own layout goes the way of the real sets; wrong, damaged and missing copies are told.
-"""
+"""tasks.hub: a stand-in in the hub's own layout goes the way of the real sets; wrong, damaged and missing copies are told."""
 
 from __future__ import annotations
 
