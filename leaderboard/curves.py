@@ -111,3 +111,10 @@ def anchor_means(cells: Iterable[Cell]) -> dict[str, dict[str, float]]:
             for name, value in values.items():
                 listed.setdefault(split, {}).setdefault(name, []).append(value)
     return {split: {name: fmean(found) for name, found in named.items()} for split, named in listed.items()}
+
+
+def known_anchors(task: Task, cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+    """The task's constants, and the means of what was measured."""
+    measured = anchor_means(cells)
+    splits = [split.name for split in task.spec.splits]
+    return {name: {**task.spec.constants.get(name, {}), **measured.get(name, {})} for name in splits}

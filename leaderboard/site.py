@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from benchmarks.records import SEGMENT, TASK_ID
-from leaderboard import charts, export, views, wording
+from leaderboard import charts, export, wording
 from leaderboard.collect import Collection
+from leaderboard.model_view import model_view
+from leaderboard.overview import ambiguous, overview
+from leaderboard.task_view import task_context
 from tasks.types import SCORE_CLIP, Role, Task, TaskSpec
 
 HERE = Path(__file__).parent
-GENERATOR = "offpiste leaderboard 1"
+GENERATOR = f"offpiste {version('offpiste')}"
 HEAT_LEVELS = 25
 KIND_NAMES = {"vector": "Vectors", "signal": "Signals", "image": "Images", "tokens": "Token sequences"}
 ROLE_NAMES: Mapping[Role, str] = {
@@ -42,14 +46,14 @@ Picture = Callable[[Task], str | None]
 def site(collection: Collection, picture: Picture) -> dict[str, str]:
     """Every file of the site by its path in it."""
     render = renderer(collection)
-    files = {"index.html": render("index.html", "", **views.overview(collection))}
+    files = {"index.html": render("index.html", "", **overview(collection))}
     for task in collection.suite.values():
         svg = picture(task)
         files[task_page(task.spec)] = render(
-            "task.html", "../", **views.task_context(collection, task), picture=data_uri(themed(svg)) if svg else ""
+            "task.html", "../", **task_context(collection, task), picture=data_uri(themed(svg)) if svg else ""
         )
     for name in sorted({entrant.model for entrant in collection.entrants}):
-        sections = [views.model_view(collection, e) for e in collection.entrants if e.model == name]
+        sections = [model_view(collection, e) for e in collection.entrants if e.model == name]
         files[model_page(name)] = render("model.html", "../", name=name, sections=sections)
     files["method.html"] = render("method.html", "", clip=SCORE_CLIP)
     files["data.html"] = render("data.html", "")
@@ -91,7 +95,7 @@ def renderer(collection: Collection) -> Callable[..., str]:
         "kind_names": KIND_NAMES,
         "roles": ROLE_NAMES,
         "signs": charts.marks(collection.entrants),
-        "ambiguous": views.ambiguous(collection.entrants),
+        "ambiguous": ambiguous(collection.entrants),
         "collection": collection,
         "generator": GENERATOR,
         "icon": data_uri(ICON),

@@ -1,4 +1,4 @@
-"""tasks.hub: a stand-in in the hub's own layout goes the way of the real sets; wrong, damaged and missing copies are told."""
+"""tasks.hub: a stand-in in the hub's layout goes the way of the real sets; wrong, damaged, missing copies are told."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_damaged_or_exchanged_cache_is_told_and_not_believed(data: Path) -> No
     hub.load(STAND_IN)
     whole = STAND_IN.cached.read_bytes()
     STAND_IN.cached.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(WrongData, match="damaged.*delete it"):
+    with pytest.raises(WrongData, match=r"damaged.*delete it"):
         hub.load(STAND_IN)
     hub.write(STAND_IN.cached, pixels(42, "another"), np.array(labels(42), dtype=np.uint8))
     with pytest.raises(WrongData, match="is not stand-in"):

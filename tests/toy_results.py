@@ -16,7 +16,9 @@ from tasks.seeds import PUBLIC_WORD, Draw
 from tasks.types import Batch, Budget, Condition, Problem, Row, Source, Split, Summary, Task, TaskSpec
 
 PUBLIC = digest(PUBLIC_WORD)
-SOURCE = Source("key2020", "A. One, B. Two", "A title with <tags> & signs", "Venue", 2020, "https://example.org/a?b=1&c=2")
+SOURCE = Source(
+    "key2020", "A. One, B. Two", "A title with <tags> & signs", "Venue", 2020, "https://example.org/a?b=1&c=2"
+)
 
 
 class Toy(Task):
@@ -115,8 +117,9 @@ def record(
     **trial: Any,
 ) -> Record:
     """A result: `iid` on every split in distribution, `ood` on the shifted one, the middle on probes."""
-    trial = {"algorithm": "erm", "hparams": {}, "budget_scale": 1.0, "draw": PUBLIC, "source_hash": "0" * 64} | trial
-    identity = Trial(task=task_id, condition=condition, model=model, seed=seed, **trial)
+    usual = {"algorithm": "erm", "hparams": {}, "budget_scale": 1.0, "draw": PUBLIC, "source_hash": "0" * 64}
+    rest: dict[str, Any] = {**usual, **trial}
+    identity = Trial(task=task_id, condition=condition, model=model, seed=seed, **rest)
     provenance = {"started": started}
     if status != "ok":
         return Record(identity, status, reason, seconds=1.0, provenance=provenance)

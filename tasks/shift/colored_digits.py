@@ -193,7 +193,7 @@ def build(entry: Entry) -> Task:
         ),
         problem=Problem("image", (2, SIDE, SIDE), "classes", n_outputs=2, n_train=images.parts.train),
         splits=splits(images, training_noise, headline),
-        budget=Budget(steps=1000, batch_size=128, seconds=600.0 if images.full else 120.0),
+        budget=Budget(3000, 128, seconds=900.0) if images.full else Budget(1000, 128),
         recipe=Recipe(optimizer="adam", learning_rate=1e-3),
         metric="accuracy",
         floor="chance" if control else "shortcut",

@@ -233,7 +233,7 @@ def build(entry: Entry) -> Task:
         question="How much of its accuracy does a model keep when pixels degrade in ways that it never saw?",
         problem=Problem("image", (1, SIDE, SIDE), "classes", n_outputs=N_CLASSES, n_train=images.parts.train),
         splits=splits(images),
-        budget=Budget(steps=1500, batch_size=128, seconds=900.0 if images.full else 120.0),
+        budget=Budget(6000, 128, seconds=900.0) if images.full else Budget(1500, 128),
         recipe=Recipe(optimizer="adam", learning_rate=1e-3),
         metric="accuracy",
         floor="chance",

@@ -198,7 +198,7 @@ def build(entry: Entry) -> Task:
         ),
         problem=Problem("image", (1, SIDE, SIDE), "classes", n_outputs=N_CLASSES, n_train=images.parts.train),
         splits=splits(images, training_deg),
-        budget=Budget(steps=1500, batch_size=128, seconds=900.0 if images.full else 120.0),
+        budget=Budget(6000, 128, seconds=900.0) if images.full else Budget(1500, 128),
         recipe=Recipe(optimizer="adam", learning_rate=1e-3),
         metric="accuracy",
         floor="chance",

@@ -148,8 +148,8 @@ PUBLISHED: Final = tuple(
 )
 
 NOTES: Final = (
-    "The ceiling is the Bayes classifier: each digit's likelihood, summed over paddings and shifts. It gets nearly every "
-    "signal right at the noise of MNIST-1D (people: 96 %), 98 % at twice and 87 % at four times that noise.",
+    "The ceiling is the Bayes classifier: each digit's likelihood, summed over paddings and shifts. It gets nearly "
+    "every signal right at the noise of MNIST-1D (people: 96 %), 98 % at twice and 87 % at four times that noise.",
     "The released signals span all three training ranges, so their published accuracies are for orientation. They are "
     "the best over evaluations on the test set; the last-step ones are of one seed.",
     "A larger curve stands out better from the noise: from scale .8..1 to 1..1.2 linear models, MLPs and CNNs lose "
