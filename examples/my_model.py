@@ -1,7 +1,7 @@
 """A network to copy: it imports nothing of the suite. Check it, then run it beside a baseline:
 
-    python -m benchmarks.check examples/my_model.py:ResidualMlp
-    python -m benchmarks.run --task shift --model examples/my_model.py:ResidualMlp mlp
+python -m benchmarks.check examples/my_model.py:ResidualMlp
+python -m benchmarks.run --task shift --model examples/my_model.py:ResidualMlp mlp
 """
 
 import math

@@ -83,7 +83,7 @@ class Budget:
     steps: int
     batch_size: int
     evaluations: int = 10
-    seconds: float = 120.0
+    seconds: float = 300.0
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def test_score_lies_between_chance_and_bayes() -> None:
     summary = TASK.summarize(rows(TASK, iid=0.9, ood=0.55))
     assert summary.scores["score_translation"] == pytest.approx(0.45 / 0.9)
     assert summary.scores["score_noise"] == pytest.approx(0.45 / 0.877)
-    assert summary.scores["score"] == pytest.approx((0.5 + 0.5 + 0.45 / 0.877) / 3)
+    assert summary.scores["score"] == pytest.approx((0.5 + 0.45 / 0.899 + 0.45 / 0.877) / 3)
     assert summary.indices["drop_scale"] == pytest.approx(0.35)
     assert summary.trained
     assert TASK.summarize(rows(TASK, iid=0.1, ood=0.1)).scores["score"] == pytest.approx(0)

@@ -165,11 +165,22 @@ def test_convolutions_keep_positions(name: str) -> None:
     assert (left - right).abs().max() > 1e-3
 
 
-def test_convolutions_end_in_a_grid_of_at_most_four() -> None:
-    for shape, cells in {(1, 40): 3, (1, 16, 16): 4 * 4, (2, 14, 14): 4 * 4, (1, 24, 24): 3 * 3, (1, 32, 16): 4 * 2}.items():
-        *_, last = Cnn(problem(shape)).layers
-        assert isinstance(last, torch.nn.Linear)
-        assert last.in_features == 64 * cells or (shape[-1] == 14 and last.in_features == 32 * cells)
+@pytest.mark.parametrize(
+    ("shape", "strides", "cells"),
+    [
+        ((1, 40), [1, 2, 2, 2, 2], 3),
+        ((1, 3, 3), [1, 1, 1], 9),
+        ((1, 8, 8), [2, 1, 1], 16),
+        ((2, 14, 14), [2, 2, 1], 16),
+        ((1, 24, 24), [2, 2, 2], 9),
+        ((1, 32, 16), [2, 2, 2], 8),
+    ],
+)
+def test_convolutions_end_in_a_grid_of_at_most_four(shape: tuple[int, ...], strides: list[int], cells: int) -> None:
+    *layers, last = Cnn(problem(shape)).layers
+    assert [layer.stride[0] for layer in layers if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d)] == strides
+    assert isinstance(last, torch.nn.Linear)
+    assert last.in_features == 64 * cells
 
 
 # --- estimators -----------------------------------------------------------------------------------------------------
@@ -178,7 +189,10 @@ def test_convolutions_end_in_a_grid_of_at_most_four() -> None:
 def test_knn_is_the_mean_of_five_neighbours() -> None:
     x = np.arange(10.0).reshape(10, 1)
     model = Knn(problem()).fit(x, x[:, 0] ** 2)
-    assert model.predict(np.array([[0.0], [5.1]])).tolist() == [[(0 + 1 + 4 + 9 + 16) / 5], [(9 + 16 + 25 + 36 + 49) / 5]]
+    assert model.predict(np.array([[0.0], [5.1]])).tolist() == [
+        [(0 + 1 + 4 + 9 + 16) / 5],
+        [(9 + 16 + 25 + 36 + 49) / 5],
+    ]
 
 
 def test_one_neighbour_is_exact_on_the_training_points() -> None:
@@ -195,7 +209,9 @@ def test_knn_with_fewer_examples_than_neighbours_is_their_mean() -> None:
 
 def test_knn_votes_by_weight() -> None:
     x = np.zeros((5, 1))
-    model = Knn(problem(output_kind="classes", n_outputs=2)).fit(x, np.array([0, 0, 0, 0, 1]), np.array([1.0, 1, 1, 1, 6]))
+    model = Knn(problem(output_kind="classes", n_outputs=2)).fit(
+        x, np.array([0, 0, 0, 0, 1]), np.array([1.0, 1, 1, 1, 6])
+    )
     assert np.allclose(model.predict_proba(x[:1]), [[0.4, 0.6]])
     assert model.predict(x[:1]).tolist() == [1]
 
@@ -275,7 +291,9 @@ def test_heavier_examples_win_a_contradiction(model_class: Any, heavy: int) -> N
     y = torch.arange(120) % 2
     weight = torch.where(y == heavy, 20.0, 1.0)
     for output_kind, target in (("classes", y), ("values", y.float().unsqueeze(1))):
-        asked = Problem("vector", (2,), "classes" if output_kind == "classes" else "values", 1 + (output_kind == "classes"), 120)
+        asked = Problem(
+            "vector", (2,), "classes" if output_kind == "classes" else "values", 1 + (output_kind == "classes"), 120
+        )
         model = FittedEstimator(model_class(asked), asked)
         model.fit(Batch(x, target, weight=weight))
         outputs = model(x)

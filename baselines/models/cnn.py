@@ -11,43 +11,47 @@ from tasks.types import Problem
 ENTRIES = {
     "cnn": {
         "class": "Cnn",
-        "summary": "convolutions of stride 2 (16, 32, 64 channels) down to a grid of 4, then linear",
+        "summary": "three or more convolutions (16, 32, 64 channels), a grid of at most 4, then linear",
     },
     "cnn-large": {
         "class": "Cnn",
-        "summary": "convolutions of stride 2 (32, 64, 128 channels) down to a grid of 4, then linear",
+        "summary": "three or more convolutions (32, 64, 128 channels), a grid of at most 4, then linear",
         "hparams": {"width": 32},
         "large": True,
     },
 }
 
+DEPTH = 3
 GRID = 4
-WIDEST = 4
 
 
 class Cnn(nn.Module):
     """x (N, C, L) or (N, C, H, W) -> logits or values (N, C).
 
-    A convolution of width 5 (of stride 2 on images, where full resolution costs most of the time), then ones of
-    width 3 and stride 2 until no side is longer than 4; channels double with every halving, twice. The remaining
-    grid is flattened, not averaged: where something is can be read out, as tasks that ask for positions need.
+    A convolution of kernel 5, then of kernel 3, each with stride 2 while a side is longer than 4, with `width`,
+    2 `width` and from then on 4 `width` channels. Signals are first convolved at full resolution, which is cheap
+    for them. The remaining grid is flattened, not averaged: where something is can be read out, as tasks that ask
+    for positions need.
     """
 
     takes = ("signal", "image")
 
     def __init__(self, problem: Problem, width: int = 16) -> None:
         super().__init__()
-        channels, *sides = problem.input_shape
-        convolution = nn.Conv1d if len(sides) == 1 else nn.Conv2d
-        stride = len(sides)
-        layers: list[nn.Module] = [convolution(channels, width, 5, stride=stride, padding=2), nn.ReLU()]
-        sides = [-(-side // stride) for side in sides]
-        widest = width * WIDEST
-        while max(sides) > GRID:
-            fan_in, width = width, min(2 * width, widest)
-            layers += [convolution(fan_in, width, 3, stride=2, padding=1), nn.ReLU()]
-            sides = [-(-side // 2) for side in sides]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * math.prod(sides), problem.n_outputs))
+        fan_in, *sides = problem.input_shape
+        signal = len(sides) == 1
+        convolution = nn.Conv1d if signal else nn.Conv2d
+        layers: list[nn.Module] = []
+        depth = 0
+        while depth < DEPTH or max(sides) > GRID:
+            kernel = 5 if depth == 0 else 3
+            stride = 2 if max(sides) > GRID and not (signal and depth == 0) else 1
+            fan_out = width * min(2**depth, 4)
+            layers += [convolution(fan_in, fan_out, kernel, stride=stride, padding=kernel // 2), nn.ReLU()]
+            sides = [math.ceil(side / stride) for side in sides]
+            fan_in = fan_out
+            depth += 1
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(fan_in * math.prod(sides), problem.n_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)  # (N, C)

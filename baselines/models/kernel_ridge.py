@@ -26,7 +26,7 @@ Array = NDArray[Any]
 MAX_EXAMPLES = 5_000
 TUNING_EXAMPLES = 1_000
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
-RIDGES = (1e-4, 1e-2, 1.0)
+RIDGES = (1e-6, 1e-4, 1e-2, 1.0)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class KernelRidge:
     """f(x) = mean + sum_i a_i exp(-|x - x_i|^2 / (2 s^2)), a = (K + ridge W^-1)^-1 (y - mean).
 
-    The bandwidth s is one of four multiples of the median distance, the ridge one of three values: the pair with the
+    The bandwidth s is one of four multiples of the median distance, the ridge one of four values: the pair with the
     least leave-one-out squared error on at most 1,000 training examples. Far from all data f is the training mean.
     Above 5,000 training examples it fits 5,000 drawn at random, and logs that. Example weights W = diag(w) weigh the
     squared errors (Saunders, Gammerman and Vovk, ICML 1998).

@@ -147,7 +147,7 @@ class Length(Task):
 
     def longest_solved_length(self, rows: Mapping[str, Row]) -> float:
         """The last measured length before accuracy first falls below 90 %; 0 if it does so at the shortest."""
-        longest = 0.0
+        longest: float = 0
         for split in sorted(self.spec.with_role("iid", "probe", "ood"), key=lambda split: split.severity or 0):
             if any(row.scores[split.name]["accuracy"] < SOLVED for row in rows.values()):
                 break
@@ -200,6 +200,8 @@ def build(entry: Entry) -> Task:
             "floor in the test, where any 20 of the tokens leave the label open.",
             "A model that only learned the shorter training lengths is under-trained, not biased. In distribution is "
             "measured at the midpoints of the quarters of 1-20, and below .8 there a model does not count as trained.",
+            "Soft attention spreads over the string, so that one token moves the output less the longer the string is "
+            "(Hahn 2020); here every token decides.",
             "Published numbers are best of 10 seeds after a million steps, trained on lengths 1-40: compare the order.",
         ),
     )

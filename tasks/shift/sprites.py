@@ -160,8 +160,8 @@ def build(entry: Entry) -> Task:
                 Published("R2, extrapolation on dSprites, DenseNet121", 0.644, source=SCHOTT.key),
             ),
             notes=(
-                "R2 is 1 - MSE / variance over the whole grid, so that splits are comparable: 0 is the squared error of "
-                "the best constant on the whole grid, not on the split. It has no lower bound: a network that "
+                "R2 is 1 - MSE / variance over the whole grid, so that splits are comparable: 0 is the squared error "
+                "of the best constant on the whole grid, not on the split. It has no lower bound: a network that "
                 "explodes outside its data is far below 0.",
                 "A held-out image has at least one of scale, x and y out of the training values (out of the training "
                 "combinations in `composition`). Shape and orientation are always within: their R2 tells whether "

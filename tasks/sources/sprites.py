@@ -60,8 +60,9 @@ def stamps() -> Tensor:
     along = (angle.cos() * right - angle.sin() * down) / radius  # counter-clockwise, rows count downwards
     across = (angle.sin() * right + angle.cos() * down) / radius
     inside = torch.stack([rectangle(along, across), ellipse(along, across), triangle(along, across)]).float()
-    pixels = inside.unflatten(-1, (STAMP, SUBPIXELS)).unflatten(-3, (STAMP, SUBPIXELS))
-    return pixels.mean(dim=(-1, -3))
+    pixels = inside.reshape(*inside.shape[:3], STAMP, SUBPIXELS, STAMP, SUBPIXELS)
+    coverage: Tensor = pixels.mean(dim=(4, 6))
+    return coverage
 
 
 def rectangle(along: Tensor, across: Tensor) -> Tensor:
