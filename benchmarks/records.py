@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -128,7 +128,11 @@ def parse(text: str | bytes) -> Record:
     if body.get("schema") != SCHEMA:
         raise InvalidRecord(f"schema {body.get('schema')!r}; this version reads {SCHEMA}")
     checksum = body.pop("sha256", None)
-    if checksum != digest(body):
+    try:
+        expected = digest(body)
+    except ValueError as error:  # 1e999 is read as infinity, and half a surrogate pair as a character
+        raise InvalidRecord(f"it holds what no record can: {error}") from error
+    if checksum != expected:
         raise InvalidRecord("its checksum does not match its content")
     key = body.pop("key", None)
     record = from_body(body)
@@ -209,15 +213,15 @@ def take(value: Any, where: str, kind: type) -> Any:
 
 def number(value: Any, where: str) -> float:
     """The value, if it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise InvalidRecord(f"{where} is {str(value)[:40]!r}, not a finite number")
     return value
 
 
 def integer(value: Any, where: str) -> int:
-    """The value, if it is a whole number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRecord(f"{where} is {str(value)[:40]!r}, not a whole number >= 0")
+    """The value, if it is a whole number from 0 to 2^63 - 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidRecord(f"{where} is {str(value)[:40]!r}, not a whole number from 0 to 2^63 - 1")
     return value
 
 

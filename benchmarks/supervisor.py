@@ -183,7 +183,7 @@ def worker_environment(parent: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in parent.items() if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)}
     home = Path(parent.get("HOME", "/"))
     caches = {name: parent.get(name, str(home / folder)) for name, folder in CACHES.items()}
-    offline = {name: parent[name] for name in ("HF_HUB_OFFLINE", "HF_DATASETS_CACHE") if name in parent}
+    offline = {name: parent[name] for name in ("HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE") if name in parent}
     return kept | caches | offline | ONE_THREAD
 
 

@@ -17,6 +17,7 @@ from benchmarks.store import Damaged, scan
 from leaderboard.cells import LARGEST, Cell, Entrant, Outcome, Protocol, judge
 from tasks.types import Scores, Task, TaskSpec
 
+LONGEST = 1e9  # seconds; 32 years
 SUMMARY_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
@@ -61,12 +62,8 @@ class Collection:
         """Everyone with a result, the headline protocol first, then by name."""
         return sorted({cell.entrant for cell in self.cells}, key=lambda e: (not e.protocol.is_headline, e))
 
-    def cell(self, task_id: str, entrant: Entrant) -> Cell | None:
-        """The cell of a task and an entrant, if anything of it was run."""
-        return next((c for c in self.cells if c.task.spec.id == task_id and c.entrant == entrant), None)
 
-
-Verdicts = tuple[list[Found], list[Refused]]
+Sorted = tuple[list[Found], list[Refused]]
 """What a step keeps, and what it refuses."""
 
 
@@ -92,7 +89,7 @@ def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
     )
 
 
-def read(roots: Sequence[Path]) -> Verdicts:
+def read(roots: Sequence[Path]) -> Sorted:
     """All records and all damaged files, in an order that does not depend on where the folders lie."""
     found: list[Found] = []
     refused: list[Refused] = []
@@ -119,10 +116,10 @@ def named(roots: Sequence[Path]) -> dict[str, Path]:
     return by_name
 
 
-def known(suite: Mapping[str, Task]) -> Callable[[list[Found]], Verdicts]:
+def known(suite: Mapping[str, Task]) -> Callable[[list[Found]], Sorted]:
     """A step that refuses records of tasks, conditions, splits and anchors that the suite does not have."""
 
-    def step(found: list[Found]) -> Verdicts:
+    def step(found: list[Found]) -> Sorted:
         return divide(found, lambda f: unknown(f.record, suite))
 
     return step
@@ -135,6 +132,8 @@ def unknown(record: Record, suite: Mapping[str, Task]) -> str:
         return f"unknown task {record.trial.task}"
     if record.trial.condition not in {condition.name for condition in task.spec.conditions}:
         return f"unknown condition {record.trial.condition} of {task.spec.id}"
+    if not 0 <= record.seconds <= LONGEST:
+        return f"{record.seconds:g} seconds is no duration"
     if record.status != "ok":
         return ""
     return unknown_split(record, task.spec) or missing_metric(record, task.spec) or too_large(record)
@@ -169,7 +168,7 @@ def too_large(record: Record) -> str:
     return f"a value beyond {LARGEST:g}" if any(abs(value) > LARGEST for value in values) else ""
 
 
-def newest_source(found: list[Found]) -> Verdicts:
+def newest_source(found: list[Found]) -> Sorted:
     """Of every model only the source that was run last: another source is another model, though it has its name."""
     newest: dict[str, Found] = {}
     for f in found:
@@ -183,7 +182,7 @@ def newest_source(found: list[Found]) -> Verdicts:
     return divide(found, refuse)
 
 
-def one_of_each(found: list[Found]) -> Verdicts:
+def one_of_each(found: list[Found]) -> Sorted:
     """Of several records of one trial the most recent; one that disagrees with it is refused, an equal one dropped."""
     newest: dict[str, Found] = {}
     for f in found:
@@ -210,7 +209,7 @@ def close_scores(one: Scores, other: Scores) -> bool:
     )
 
 
-def same_data(found: list[Found]) -> Verdicts:
+def same_data(found: list[Found]) -> Sorted:
     """Records of one task, condition, seed and draw must have seen the same data; the most recent says which."""
     newest: dict[tuple[str, str, int, str], Found] = {}
     with_data = [f for f in found if f.record.data]
@@ -242,7 +241,7 @@ def close_data(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[
     )
 
 
-def divide(found: Iterable[Found], refuse: Callable[[Found], str]) -> Verdicts:
+def divide(found: Iterable[Found], refuse: Callable[[Found], str]) -> Sorted:
     """The records without a reason against them, and the others with it."""
     kept: list[Found] = []
     refused: list[Refused] = []

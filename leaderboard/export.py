@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.statistics import Estimate
 from leaderboard.cells import Cell, Entrant, Outcome
 from leaderboard.collect import Collection
+from leaderboard.curves import Point, severity_curves
 from leaderboard.wording import command
 from tasks.types import Summary, Task
 
@@ -73,6 +74,7 @@ def cell_body(cell: Cell) -> dict[str, Any]:
         "ood": estimate_body(cell.ood),
         "scores": {name: estimate_body(found) for name, found in cell.extra_scores().items()},
         "indices": {name: estimate_body(found) for name, found in cell.indices().items()},
+        "severity": {name: [point_body(point) for point in curve] for name, curve in severity_curves(cell).items()},
         "n_parameters": cell.n_parameters,
         "seconds": cell.seconds,
         "recipe": cell.recipe,
@@ -84,6 +86,11 @@ def cell_body(cell: Cell) -> dict[str, Any]:
 def estimate_body(estimate: Estimate | None) -> dict[str, Any] | None:
     """Mean, interval and number of seeds."""
     return None if estimate is None else asdict(estimate)
+
+
+def point_body(point: Point) -> dict[str, Any]:
+    """One rung of a ladder: its severity, and the headline metric there."""
+    return {"severity": point.x, **asdict(point.estimate)}
 
 
 def outcome_body(outcome: Outcome) -> dict[str, Any]:

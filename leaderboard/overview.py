@@ -51,7 +51,7 @@ def overview(collection: Collection) -> dict[str, Any]:
         "numbers": [
             ("tasks with results", f"{len(with_results)} of {len(collection.suite)}"),
             ("models", f"{len(models)}"),
-            ("trainings", f"{collection.n_records:,}"),
+            ("trials", f"{collection.n_records:,}"),
             ("failed seeds", f"{sum(outcome.verdict in FAILURES for outcome in outcomes):,}"),
         ],
         "boards": [(p, [view for view in shown if view.board.protocol == p]) for p in protocols],

@@ -147,6 +147,8 @@ def test_the_state_of_a_cell_is_that_of_most_seeds(tmp_path: Path) -> None:
         (replace(record(), scores={"iid": {"nll": 1.0}, "ood": {}}), "no accuracy on split iid; it has nll"),
         (replace(record(), last={}), "last: no accuracy on split iid; it has nothing"),
         (record("toy/error-v1", ood=1e101), "a value beyond 1e+100"),
+        (replace(record(), seconds=1e300), "1e+300 seconds is no duration"),
+        (replace(record(status="failed"), seconds=-1.0), "-1 seconds is no duration"),
         (replace(record(), anchors={}), "cannot summarize seed 0: lacks 'ood'"),
         (replace(record(), anchors={"ood": {"chance": 1.0, "oracle": 1.0}}), "ZeroDivisionError"),
     ],

@@ -114,7 +114,7 @@ class RotatedDigits(Task):
 
 
 def rotate(images: Tensor, angle_deg: Tensor) -> Tensor:
-    """Images (n, side, side), each turned counter-clockwise by its angle (n,) about the centre; bilinear, zero outside."""
+    """Images (n, side, side), each turned counter-clockwise about its centre by its angle (n,); zero outside."""
     return torch.cat([turn(*part) for part in zip(images.split(CHUNK), angle_deg.split(CHUNK), strict=True)])
 
 
