@@ -5,14 +5,14 @@ Nothing here trains or guesses. A file that is not believed is listed with its r
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.records import Record, canonical
+from benchmarks.records import Record, canonical, clean_text, digest
 from benchmarks.store import Damaged, scan
 from leaderboard.cells import LARGEST, Cell, Entrant, Outcome, Protocol, judge
 from tasks.types import Scores, Task, TaskSpec
@@ -41,10 +41,15 @@ class Found:
         """When it was run, ISO 8601; empty where its provenance does not say."""
         return str(self.record.provenance.get("started", ""))
 
+    @cached_property
+    def digest(self) -> str:
+        """Stands for everything that the record says."""
+        return digest({**vars(self.record), "trial": vars(self.record.trial)})
+
     @property
     def age(self) -> tuple[str, str]:
-        """For finding the most recent; the text breaks ties, so that the order of folders does not."""
-        return self.started, self.record.to_json()
+        """For finding the most recent; the content breaks ties, so that the order of folders does not."""
+        return self.started, self.digest
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
         FileNotFoundError: for a folder that is not there.
     """
     found, refused = read(roots)
-    files = [(f.file, f.record.to_json()) for f in found] + [(r.file, r.reason) for r in refused]
+    input_hash = digest(sorted([f.digest for f in found] + [f"{r.file}: {r.reason}" for r in refused]))
     n_records = len(found)
     for step in (known(suite), newest_source, one_of_each, same_data):
         found, more = step(found)
@@ -85,7 +90,7 @@ def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
         cells=tuple(cells),
         refused=tuple(sorted(refused + more)),
         n_records=n_records,
-        input_hash=hashlib.sha256(canonical(sorted(files)).encode()).hexdigest(),
+        input_hash=input_hash,
     )
 
 
@@ -98,8 +103,8 @@ def read(roots: Sequence[Path]) -> Sorted:
             raise FileNotFoundError(f"no result folder {root}; `python -m benchmarks.run --task shift` writes one")
         for item in scan(root):
             if isinstance(item, Damaged):
-                reason = item.reason.replace(str(root), name)
-                refused.append(Refused(f"{name}/{item.path.relative_to(root).as_posix()}", reason))
+                place = f"{name}/{item.path.relative_to(root).as_posix()}"
+                refused.append(Refused(clean_text(place), clean_text(item.reason.replace(str(root), name))))
             else:
                 found.append(Found(f"{name}/{item.trial.folder}/{item.key}.json", item))
     return sorted(found, key=lambda f: (f.file, f.age)), refused
@@ -109,9 +114,9 @@ def named(roots: Sequence[Path]) -> dict[str, Path]:
     """Result folders by their last name, numbered where two share one; the same folder twice counts once."""
     by_name: dict[str, Path] = {}
     for root in dict.fromkeys(root.resolve() for root in roots):
-        name = root.name
+        name = last = clean_text(root.name)
         while name in by_name:
-            name = f"{root.name}-{len(by_name) + 1}"
+            name = f"{last}-{len(by_name) + 1}"
         by_name[name] = root
     return by_name
 

@@ -177,6 +177,14 @@ def test_damaged_files_are_listed_with_their_place_and_reason(tmp_path: Path) ->
     assert [o.seed for o in collection.cells[0].outcomes] == [json.loads(third.read_text())["trial"]["seed"]]
 
 
+def test_a_file_name_that_is_no_text_is_shown_with_question_marks(tmp_path: Path) -> None:
+    root = write(tmp_path / "results", record())
+    (root / "a" / "b" / "c" / "d").mkdir(parents=True)
+    (root / "a" / "b" / "c" / "d" / "\udcff\u202e.json").write_text("{}")
+    (refused,) = collect([root], SUITE).refused
+    assert refused.file == "results/a/b/c/d/??.json"
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         collect([tmp_path / "nowhere"], SUITE)

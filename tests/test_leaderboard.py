@@ -10,6 +10,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,12 +24,12 @@ from toy_results import SUITE, record, write
 import leaderboard
 from benchmarks.records import Record, digest
 from benchmarks.statistics import Estimate
-from leaderboard import axes, build, charts, wording
+from leaderboard import axes, build, charts, folder, wording
 from leaderboard.axes import Axis
-from leaderboard.build import MARKER, NotOurs
 from leaderboard.cells import Entrant, Protocol
 from leaderboard.collect import collect
 from leaderboard.export import safe
+from leaderboard.folder import MARKER, NotOurs
 from leaderboard.site import heat, model_page, site, task_page
 from tasks.types import Task
 
@@ -251,7 +253,7 @@ def test_pages_stand_only_at_valid_names(name: str) -> None:
 
 def test_a_path_out_of_the_site_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="leads out"):
-        build.write(tmp_path / "site", {"../../evil.html": ""})
+        folder.write(tmp_path / "site", {"../../evil.html": ""})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -301,8 +303,8 @@ def test_a_spreadsheet_runs_no_text(value: Any, written: Any) -> None:
 
 def test_a_new_site_replaces_the_old_one_whole(tmp_path: Path) -> None:
     out = tmp_path / "site"
-    build.write(out, {"index.html": "one", "tasks/old.html": "x"})
-    build.write(out, {"index.html": "two"})
+    folder.write(out, {"index.html": "one", "tasks/old.html": "x"})
+    folder.write(out, {"index.html": "two"})
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == [MARKER, "index.html"]
     assert (out / "index.html").read_text() == "two"
     assert list(tmp_path.iterdir()) == [out]
@@ -315,16 +317,16 @@ def test_what_is_not_a_site_of_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "thesis")
     for name in ("thesis", "file", "link"):
         with pytest.raises(NotOurs, match="--out"):
-            build.write(tmp_path / name, {"index.html": ""})
+            folder.write(tmp_path / name, {"index.html": ""})
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "work"
     (tmp_path / "empty").mkdir()
-    build.write(tmp_path / "empty", {"index.html": ""})
+    folder.write(tmp_path / "empty", {"index.html": ""})
 
 
 @pytest.mark.parametrize("failing", [1, 2])
 def test_a_write_that_fails_leaves_the_old_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     out = tmp_path / "site"
-    build.write(out, {"index.html": "one"})
+    folder.write(out, {"index.html": "one"})
     real, calls = os.rename, [0]
 
     def rename(a: Path, b: Path) -> None:
@@ -335,7 +337,7 @@ def test_a_write_that_fails_leaves_the_old_site(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(OSError, match="no"):
-        build.write(out, {"index.html": "two"})
+        folder.write(out, {"index.html": "two"})
     assert (out / "index.html").read_text() == "one"
     assert list(tmp_path.iterdir()) == [out]
 
@@ -449,6 +451,14 @@ def test_the_leaderboard_imports_records_store_statistics_and_tasks_alone() -> N
                 top = name.split(".")[0]
                 assert top not in ("baselines", "wandb", "lightning", "pytorch_lightning", "torch"), path
                 assert top != "benchmarks" or name in allowed, f"{path} imports {name}"
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, leaderboard.build; sys.exit('torch' in sys.modules or 'jinja2' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(leaderboard.__file__).parents[1]).returncode
+        == 0
+    )
 
 
 def test_private_draws_say_so(tmp_path: Path) -> None:
