@@ -1,133 +1,280 @@
-"""From records to what people read: one cell is a task, a model and an algorithm; a seed of it has an outcome."""
+"""A cell: one entry on one task, several seeds. What is ranked, what is shown, and what failed with which reason."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from benchmarks.records import STATUSES, Record, canonical
-from benchmarks.store import Damaged, scan
+from benchmarks.records import Record, canonical, digest
+from benchmarks.statistics import Estimate, mean_interval
 from tasks.registry import load as load_task
-from tasks.types import Row, Scores, Summary
+from tasks.seeds import PUBLIC_WORD
+from tasks.types import SCORE_CLIP, Row, Summary, Task, clip
 
-if TYPE_CHECKING:
-    import pandas
+Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
+FAILURES: tuple[Verdict, ...] = ("failed", "out_of_memory", "timeout", "diverged")
+NOT_FINISHED: tuple[Verdict, ...] = (*FAILURES, "skipped")
+WORST = SCORE_CLIP[0]
+LARGEST = 1e100  # its square is still a float
 
-OutcomeStatus = Literal["ok", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
-WORST_FIRST = ("failed", "out_of_memory", "timeout", "diverged", "skipped")
 
+@dataclass(frozen=True, order=True)
+class Protocol:
+    """What must be equal for two results to stand in one column."""
 
-@dataclass(frozen=True)
-class CellKey:
-    """What is never mixed in one cell."""
-
-    task: str
-    model: str
-    algorithm: str
-    source_hash: str
-    hparams: str
     budget_scale: float
     draw: str
+    selection: str
+
+    @property
+    def is_headline(self) -> bool:
+        return self == HEADLINE
+
+    @property
+    def label(self) -> str:
+        """In what it differs from the headline protocol."""
+        parts = []
+        if self.budget_scale != HEADLINE.budget_scale:
+            parts.append(f"budget × {self.budget_scale:g}")
+        if self.draw != HEADLINE.draw:
+            parts.append(f"private draw {self.draw[:8]}")
+        if self.selection != HEADLINE.selection:
+            parts.append(f"selection {self.selection}")
+        return ", ".join(parts) or "headline protocol"
+
+
+HEADLINE = Protocol(budget_scale=1.0, draw=digest(PUBLIC_WORD), selection="iid-validation")
+
+
+@dataclass(frozen=True, order=True)
+class Entrant:
+    """What is compared: a model class with its configuration, an algorithm, and the protocol it was run under.
+
+    `hparams` is the canonical JSON of the configuration.
+    """
+
+    model: str
+    algorithm: str
+    hparams: str
+    protocol: Protocol
+
+    @property
+    def label(self) -> str:
+        """Model, and the algorithm where it is not plain risk minimization."""
+        return self.model if self.algorithm == "erm" else f"{self.model} + {self.algorithm}"
+
+    @property
+    def configuration(self) -> str:
+        """The hyper-parameters as a person writes them: `depth 2, width 128`."""
+        return ", ".join(f"{name} {value}" for name, value in sorted(json.loads(self.hparams).items()))
+
+    @property
+    def slug(self) -> str:
+        """An id of this entrant for links and data files."""
+        identity = [self.algorithm, self.hparams, self.protocol.budget_scale, self.protocol.draw]
+        return f"{self.model}-{digest([*identity, self.protocol.selection])[:8]}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One seed of a cell: its records by condition."""
+    """What one seed came to. `summary` is read at the selected step, `last` at the last; both only if all ran.
 
-    task: str
-    records: Mapping[str, Record]
-
-    @cached_property
-    def missing(self) -> list[str]:
-        """The conditions that have not run."""
-        return [c.name for c in load_task(self.task).spec.conditions if c.name not in self.records]
-
-    @cached_property
-    def worst(self) -> Record | None:
-        """The record that keeps this seed from a score; None where all that ran are ok."""
-        bad = [record for record in self.records.values() if record.status != "ok"]
-        return min(bad, key=lambda record: WORST_FIRST.index(record.status), default=None)
-
-    @property
-    def status(self) -> OutcomeStatus:
-        """`ok` only if every condition is; `incomplete` if all that ran are ok and some have not run."""
-        if self.worst is not None:
-            return self.worst.status
-        return "incomplete" if self.missing else "ok"
-
-    @property
-    def reason(self) -> str:
-        """Why the status is not `ok`."""
-        if self.worst is not None:
-            return self.worst.reason
-        return f"not run: {', '.join(self.missing)}" if self.missing else ""
-
-    @cached_property
-    def summary(self) -> Summary | None:
-        """The task's summary of the selected steps; None unless the status is `ok`."""
-        return self.summarize({name: record.scores for name, record in self.records.items()})
-
-    @cached_property
-    def last_summary(self) -> Summary | None:
-        """The same of the last steps."""
-        return self.summarize({name: record.last for name, record in self.records.items()})
-
-    def summarize(self, scores: Mapping[str, Scores]) -> Summary | None:
-        if self.status != "ok":
-            return None
-        rows = {name: Row(scores[name], record.anchors) for name, record in self.records.items()}
-        return load_task(self.task).summarize(rows)
-
-
-def outcomes(records: Iterable[Record]) -> dict[CellKey, dict[int, Outcome]]:
-    """Records grouped to cells and seeds."""
-    grouped: dict[CellKey, dict[int, dict[str, Record]]] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        grouped[key_of(record)][record.trial.seed][record.trial.condition] = record
-    return {
-        key: {seed: Outcome(key.task, found) for seed, found in sorted(seeds.items())} for key, seeds in grouped.items()
-    }
-
-
-def key_of(record: Record) -> CellKey:
-    """The cell of a record."""
-    trial = record.trial
-    return CellKey(
-        trial.task, trial.model, trial.algorithm, trial.source_hash, canonical(trial.hparams), trial.budget_scale,
-        trial.draw,
-    )  # fmt: skip
-
-
-def frame(results: Path | str) -> pandas.DataFrame:
-    """Every trial of a results folder as a pandas DataFrame, one row a trial, one column a measurement.
-
-    Columns: task, condition, model, algorithm, seed, budget_scale, status, reason, seconds, n_parameters,
-    selected_step, then `split/metric` for the selected step.
+    `records` has the record of each condition that ran.
     """
-    import pandas
 
-    rows = []
-    for found in scan(Path(results)):
-        if isinstance(found, Damaged):
-            continue
-        trial = found.trial
-        rows.append(
-            {
-                "task": trial.task, "condition": trial.condition, "model": trial.model, "algorithm": trial.algorithm,
-                "seed": trial.seed, "budget_scale": trial.budget_scale, "status": found.status,
-                "reason": found.reason, "seconds": found.seconds, "n_parameters": found.n_parameters,
-                "selected_step": found.selected_step,
-            }
-            | {f"{split}/{metric}": value for split, values in found.scores.items() for metric, value in values.items()}
-        )  # fmt: skip
-    return pandas.DataFrame(rows)
+    seed: int
+    verdict: Verdict
+    reason: str
+    records: Mapping[str, Record]
+    summary: Summary | None = None
+    last: Summary | None = None
+
+    @property
+    def counted(self) -> float | None:
+        """The score that this seed counts in a mean: the worst where it failed, none where it was not asked."""
+        return self.count(self.summary)
+
+    @property
+    def counted_last(self) -> float | None:
+        """The same at the last step."""
+        return self.count(self.last)
+
+    def count(self, summary: Summary | None) -> float | None:
+        """A summary's score where the model trained."""
+        if self.verdict in ("skipped", "incomplete"):
+            return None
+        if summary is None or not summary.trained:
+            return WORST
+        return clip(summary.scores["score"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all its trainings."""
+        return sum(record.seconds for record in self.records.values())
 
 
-def counts(records: Sequence[Record]) -> dict[str, int]:
-    """How many records have each status, in the order of `STATUSES`, none of them zero."""
-    tally = {status: sum(record.status == status for record in records) for status in STATUSES}
-    return {status: n for status, n in tally.items() if n}
+def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
+    """All conditions of one seed to its outcome. Failures weigh before skips, and both before what has not been run.
+
+    Raises:
+        ArithmeticError, LookupError, TypeError, ValueError: when the task cannot make a summary of these records.
+    """
+    for verdict in NOT_FINISHED:
+        if reasons := {name: record.reason for name, record in records.items() if record.status == verdict}:
+            return Outcome(seed, verdict, told(reasons, len(task.spec.conditions)), records)
+    if missing := [c.name for c in task.spec.conditions if c.name not in records]:
+        return Outcome(seed, "incomplete", f"not run: {', '.join(missing)}", records)
+    summary = checked(task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()}))
+    last = checked(task.summarize({name: Row(record.last, record.anchors) for name, record in records.items()}))
+    if summary.trained:
+        return Outcome(seed, "trained", "", records, summary, last)
+    sign = "below" if task.spec.higher_is_better else "above"
+    reason = f"in-distribution {task.spec.metric} {summary.iid:.3g} is {sign} the gate {task.spec.gate:g}"
+    return Outcome(seed, "not_trained", reason, records, summary, last)
+
+
+def told(reasons: Mapping[str, str], n_conditions: int) -> str:
+    """The reasons of some conditions in one line: once if all conditions give the same, else each with its name."""
+    if len(reasons) == n_conditions and len(set(reasons.values())) == 1:
+        return next(iter(reasons.values())) or "no reason given"
+    return "; ".join(f"{name}: {reason or 'no reason given'}" for name, reason in sorted(reasons.items()))
+
+
+def checked(summary: Summary) -> Summary:
+    """A summary whose numbers can be averaged; an index that is not finite is undefined and left out.
+
+    Raises:
+        ValueError: for a score, `iid` or `ood` that is missing or not finite.
+    """
+    values = {"iid": summary.iid, "ood": summary.ood, **summary.scores}
+    if "score" not in values:
+        raise ValueError("the summary has no score")
+    if bad := [name for name, value in values.items() if not abs(value) <= LARGEST]:
+        raise ValueError(f"{', '.join(bad)} of the summary is not a usable number")
+    return replace(summary, indices={name: v for name, v in summary.indices.items() if abs(v) <= LARGEST})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entrant on one task; outcomes in the order of their seeds."""
+
+    task: Task
+    entrant: Entrant
+    outcomes: tuple[Outcome, ...]
+
+    @cached_property
+    def tally(self) -> Mapping[Verdict, int]:
+        """How many seeds came to what."""
+        return Counter(outcome.verdict for outcome in self.outcomes)
+
+    @cached_property
+    def score(self) -> Estimate | None:
+        """The ranked mean: failed and untrained seeds count as the worst, skipped and unfinished ones not at all."""
+        return estimate(outcome.counted for outcome in self.outcomes)
+
+    @cached_property
+    def score_last(self) -> Estimate | None:
+        """The same at the last step instead of the selected one."""
+        return estimate(outcome.counted_last for outcome in self.outcomes)
+
+    @cached_property
+    def iid(self) -> Estimate | None:
+        """The headline metric in distribution, over the seeds that finished."""
+        return estimate(summary.iid for summary in self.summaries)
+
+    @cached_property
+    def ood(self) -> Estimate | None:
+        """The headline metric out of distribution, over the seeds that finished."""
+        return estimate(summary.ood for summary in self.summaries)
+
+    @cached_property
+    def summaries(self) -> list[Summary]:
+        """Of the seeds that finished, trained or not."""
+        return [outcome.summary for outcome in self.outcomes if outcome.summary is not None]
+
+    @cached_property
+    def state(self) -> Verdict:
+        """`trained` if any seed is, else the verdict of most seeds, the worst of equals."""
+        if self.tally.get("trained"):
+            return "trained"
+        order: tuple[Verdict, ...] = (*NOT_FINISHED, "not_trained", "incomplete")
+        return max(order, key=lambda verdict: (self.tally.get(verdict, 0), -order.index(verdict)))
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The seeds that did not come to a trained model."""
+        return [outcome for outcome in self.outcomes if outcome.verdict != "trained"]
+
+    @property
+    def records(self) -> list[Record]:
+        """Every record that is `ok`, by seed and condition."""
+        return [r for o in self.outcomes for _, r in sorted(o.records.items()) if r.status == "ok"]
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean wall-clock time of a seed, all its conditions together, over the seeds that finished."""
+        finished = [outcome.seconds for outcome in self.outcomes if outcome.summary is not None]
+        return sum(finished) / len(finished) if finished else None
+
+    @property
+    def n_parameters(self) -> int | None:
+        """Of the largest model that was built."""
+        return max((r.n_parameters for r in self.records if r.n_parameters is not None), default=None)
+
+    @property
+    def recipe(self) -> Mapping[str, object] | None:
+        """How the networks were optimized; None where the model is fitted at once."""
+        return next((record.recipe for record in self.records), None)
+
+    @property
+    def selected_steps(self) -> tuple[int, int] | None:
+        """The earliest and the latest step that was selected; None for what is fitted without steps."""
+        steps = [record.selected_step for record in self.records if record.recipe is not None]
+        return (min(steps), max(steps)) if steps else None
+
+    def extra_scores(self) -> Mapping[str, Estimate]:
+        """The scores beside the ranked one and its unclipped form, by name."""
+        found = named_estimates(s.scores for s in self.summaries)
+        return {name: estimate for name, estimate in found.items() if name not in ("score", "score_unclipped")}
+
+    def indices(self) -> Mapping[str, Estimate]:
+        """Descriptive values by name: they say which solution was chosen, and have no good end."""
+        return named_estimates(s.indices for s in self.summaries)
+
+
+def named_estimates(found: Iterable[Mapping[str, float]]) -> Mapping[str, Estimate]:
+    """Mean and interval of every name, over the seeds that have it."""
+    values: dict[str, list[float]] = {}
+    for mapping in found:
+        for name, value in mapping.items():
+            values.setdefault(name, []).append(value)
+    return {name: e for name, listed in values.items() if (e := estimate(listed)) is not None}
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """Mean and interval of the values that are there."""
+    present = [value for value in values if value is not None]
+    return mean_interval(present) if present else None
+
+
+def entrant_of(record: Record) -> Entrant:
+    """Who a record is about."""
+    trial = record.trial
+    protocol = Protocol(float(trial.budget_scale), trial.draw, record.selection)
+    return Entrant(trial.model, trial.algorithm, canonical(trial.hparams), protocol)
+
+
+def cells_of(records: Iterable[Record]) -> list[Cell]:
+    """The cells of records that are known to be sound, such as those of one command, in their order."""
+    seeds: dict[tuple[str, Entrant], dict[int, dict[str, Record]]] = {}
+    for record in records:
+        cell = seeds.setdefault((record.trial.task, entrant_of(record)), {})
+        cell.setdefault(record.trial.seed, {})[record.trial.condition] = record
+    return [
+        Cell(task := load_task(task_id), entrant, tuple(judge(task, seed, found[seed]) for seed in sorted(found)))
+        for (task_id, entrant), found in seeds.items()
+    ]

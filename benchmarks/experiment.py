@@ -12,7 +12,7 @@ from rich.console import Console
 
 from baselines.references import ModelReference
 from benchmarks import check, report
-from benchmarks.cells import counts
+from benchmarks.frame import frame
 from benchmarks.jobs import Job, plan
 from benchmarks.progress import Display, duration
 from benchmarks.records import Record
@@ -115,7 +115,7 @@ def supervise(
 
 def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:
     """The last lines: outcomes, where the results are, and what to do next."""
-    tally = ", ".join(f"{n} {status}" for status, n in counts(records).items())
+    tally = ", ".join(f"{n} {status}" for status, n in report.counts(records).items())
     lines = [f"{tally}; {n_run} run now. Results: {store.root}"]
     if warning := mirror.close():
         lines.append(f"warning: {warning}")
@@ -128,8 +128,6 @@ def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Reco
 
 def expected_seconds(jobs: Sequence[Job], store: Store) -> float:
     """Core seconds that jobs may take: from records of the same cell, else of the same task, else a guess."""
-    from benchmarks.cells import frame
-
     if not jobs:
         return 0.0
     earlier = frame(store.root)

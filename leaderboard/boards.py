@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from benchmarks.cells import Cell, Entrant, Protocol
 from benchmarks.statistics import Estimate, mean_of_means
-from leaderboard.cells import Cell, Entrant, Protocol
 from leaderboard.collect import Collection
 from tasks.registry import newest
 from tasks.types import Task

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from benchmarks.cells import Cell, Entrant, Verdict
 from leaderboard import wording
 from leaderboard.axes import Anchors, Axis, Frame, Tick, anchor_values, frame, metric_range, pixels
-from leaderboard.cells import Cell, Entrant, Verdict
 from tasks.types import SCORE_CLIP, TaskSpec
 
 COLOURS, SHAPES = 8, 5

@@ -12,9 +12,9 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.records import Record, canonical, clean_text, digest
+from benchmarks.cells import LARGEST, Cell, Entrant, Outcome, entrant_of, judge
+from benchmarks.records import Record, clean_text, digest
 from benchmarks.store import Damaged, scan
-from leaderboard.cells import LARGEST, Cell, Entrant, Outcome, Protocol, judge
 from tasks.types import Scores, Task, TaskSpec
 
 LONGEST = 1e9  # seconds; 32 years
@@ -277,10 +277,3 @@ def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell]
             continue
         outcomes.setdefault((task_id, entrant), []).append(outcome)
     return [Cell(suite[task_id], entrant, tuple(o)) for (task_id, entrant), o in outcomes.items()], refused
-
-
-def entrant_of(record: Record) -> Entrant:
-    """Who a record is about."""
-    trial = record.trial
-    protocol = Protocol(float(trial.budget_scale), trial.draw, record.selection)
-    return Entrant(trial.model, trial.algorithm, canonical(trial.hparams), protocol)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from benchmarks.cells import Cell
 from benchmarks.records import Record
 from benchmarks.statistics import Estimate, mean_interval
-from leaderboard.cells import Cell
 from tasks.types import Role, Scores, Split, Task, TaskSpec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.cells import Cell, Verdict
+from benchmarks.cells import Cell, Verdict
 
 
 @dataclass(frozen=True)

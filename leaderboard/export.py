@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.cells import Cell, Entrant, Outcome
 from benchmarks.statistics import Estimate
-from leaderboard.cells import Cell, Entrant, Outcome
 from leaderboard.collect import Collection
 from leaderboard.curves import Point, severity_curves
 from leaderboard.wording import command

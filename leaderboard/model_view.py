@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.cells import Cell, Entrant
 from benchmarks.statistics import Estimate
 from leaderboard import wording
 from leaderboard.boards import INPUT_KINDS, boards, input_kind
-from leaderboard.cells import Cell, Entrant
 from leaderboard.collect import Collection
 from leaderboard.endings import Failure, failures, skips, tried
 from tasks.types import TaskSpec

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.cells import FAILURES, Cell, Entrant, Protocol
 from leaderboard import charts
 from leaderboard.boards import Board, boards
-from leaderboard.cells import FAILURES, Cell, Entrant, Protocol
 from leaderboard.charts import Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import known_anchors

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.cells import Entrant
 from leaderboard.axes import Axis, Frame, Pixel, frame
-from leaderboard.cells import Entrant
 from leaderboard.charts import COLOURS
 from leaderboard.curves import Curve
 

@@ -10,11 +10,11 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+from benchmarks.cells import Cell, Entrant, Protocol
 from benchmarks.statistics import Estimate
 from leaderboard import axes, charts, wording
 from leaderboard.axes import Anchors
 from leaderboard.boards import ranking
-from leaderboard.cells import Cell, Entrant, Protocol
 from leaderboard.charts import Mark, Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import Curve, known_anchors, ladders, learning_curve, severity_curves

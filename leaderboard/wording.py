@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.cells import FAILURES, HEADLINE, Cell, Verdict
 from benchmarks.statistics import Estimate
-from leaderboard.cells import FAILURES, HEADLINE, Cell, Verdict
 
 MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from toy_results import PUBLIC, SUITE, record, toy, write
 
+from benchmarks.cells import HEADLINE, WORST, Cell, judge
 from benchmarks.records import Record, digest
 from leaderboard.boards import Board, boards
-from leaderboard.cells import HEADLINE, WORST, Cell, judge
 from leaderboard.collect import Collection, collect
 from leaderboard.curves import anchor_means, ladders, learning_curve, severity_curves
 from tasks.types import Split, Task

@@ -75,8 +75,8 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_failures_are_rows_with_a_reason_and_exit_status_1(tmp_path: Path) -> None:
-    done = call("--task", "linear-unit-1", "--model", f"{MODELS}:RaisesInConstructor", f"{MODELS}:Plain", "--seeds", "1",
-                "--results", tmp_path, "--budget-scale", "0.05", "--wandb", "disabled")  # fmt: skip
+    done = call("--task", "linear-unit-1", "--model", f"{MODELS}:RaisesInConstructor", f"{MODELS}:Plain",
+                "--seeds", "1", "--results", tmp_path, "--budget-scale", "0.05", "--wandb", "disabled")  # fmt: skip
     assert done.returncode == 1
     assert "RuntimeError: no weights for you" in done.stdout
     assert "1 ok, 1 failed" in done.stdout
