@@ -26,8 +26,8 @@ MARKS = {
 }
 LEGEND = (
     "Score: 0 is the floor's solution (the shortcut, chance), 1 the ceiling's (an oracle, a reference model). "
-    "Mean ± half width of the 95 % t interval over seeds; seeds that failed, or are untrained (below the in-distribution gate), "
-    "count as -0.25 and are named. - skipped."
+    "Mean ± half width of the 95 % t interval over seeds. A seed that failed or is untrained (below the "
+    "in-distribution gate) counts as -0.25 and is named. - skipped."
 )
 Cells = Mapping[tuple[str, str], Cell]
 
