@@ -1,7 +1,7 @@
 # make shift: set up, run the shift family for a few contrasting baselines, build the site.   make test: set up, check, test.
 PYTHON ?= python3
 VENV ?= .venv
-MODELS ?= linear mlp cnn lstm knn boosting
+MODELS ?= linear mlp lstm knn
 SEEDS ?= 3
 RESULTS ?= results
 SITE ?= site

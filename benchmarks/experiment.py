@@ -19,7 +19,7 @@ from benchmarks.records import Record
 from benchmarks.store import Store, StoreError
 from benchmarks.supervisor import Started, Supervisor
 from benchmarks.tracking import Mirror, resolve_mode, sync_command
-from tasks.registry import Entry
+from tasks.registry import Entry, entries
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 MEMORY_GIB = 8.0
@@ -102,7 +102,7 @@ def supervise(
 ) -> None:
     """Run the jobs, show them, mirror each as it ends."""
     with (
-        Supervisor(store, options.jobs, MEMORY_GIB) as supervisor,
+        Supervisor(store, options.jobs, MEMORY_GIB, modules_of(jobs)) as supervisor,
         Display(console, len(jobs), expected, options.jobs) as display,
     ):
         for event in supervisor.run(jobs):
@@ -111,6 +111,12 @@ def supervise(
             else:
                 display.finished(event.job, event.record)
                 mirror.add(store.path(event.job.trial))
+
+
+def modules_of(jobs: Sequence[Job]) -> list[str]:
+    """The modules of the suite's own tasks and baselines that jobs use."""
+    tasks = {entries()[job.trial.task].module for job in jobs}
+    return sorted(tasks | {job.model.location for job in jobs if job.model.registered})
 
 
 def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:
