@@ -12,8 +12,8 @@ from rich.table import Table
 from benchmarks.cells import FAILURES, Cell, cells_of
 from benchmarks.records import STATUSES, Record
 
-MODEL_WIDTH = 13
-TASK_WIDTH = 30
+MODEL_WIDTH = 12
+TASK_WIDTH = 32
 FAILURES_SHOWN = 12
 MARKS = {
     "failed": "failed",

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 MAX_EXAMPLES = 5_000
 TUNING_EXAMPLES = 1_000
-BANDWIDTHS = (0.25, 0.5, 1.0, 2.0)
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGES = (1e-6, 1e-4, 1e-2, 1.0)
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class KernelRidge:
     """f(x) = mean + sum_i a_i exp(-|x - x_i|^2 / (2 s^2)), a = (K + ridge W^-1)^-1 (y - mean).
 
-    The bandwidth s is one of four multiples of the median distance, the ridge one of four values: the pair with the
+    The bandwidth s is one of five multiples of the median distance, the ridge one of four values: the pair with the
     least leave-one-out squared error on at most 1,000 training examples. Far from all data f is the training mean.
     Above 5,000 training examples it fits 5,000 drawn at random, and logs that. Example weights W = diag(w) weigh the
     squared errors (Saunders, Gammerman and Vovk, ICML 1998).
@@ -49,7 +49,7 @@ class KernelRidge:
         self.random_state = random_state
 
     def fit(self, x: Array, y: Array, sample_weight: Array | None = None) -> KernelRidge:
-        """x: (N, *S). y: (N,) classes, or values (N,) or (N, C). sample_weight: (N,), positive."""
+        """x: (N, *S). y: (N,) classes, or values (N,) or (N, C). sample_weight: (N,), non-negative."""
         order = check_random_state(self.random_state).permutation(len(x))[:MAX_EXAMPLES]
         if len(order) < len(x):
             log.warning("kernel-ridge: fitted on %s of %s training examples, at random", len(order), len(x))

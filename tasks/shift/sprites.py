@@ -170,7 +170,7 @@ def build(entry: Entry) -> Task:
                 "itself, so that its orientation cannot be read. Here orientation is 0 to 90 degrees and no shape "
                 "has a symmetry below 180 degrees: every factor is a function of the image.",
                 "Extrapolation leaves the right and lower margin black in training: weights from these pixels keep "
-                "their initial values unless they decay.",
+                "their initial values unless they decay, so networks differ from seed to seed there.",
                 "`saturated` is the oracle cut to the range of training values: what a perfect reader scores that "
                 "cannot answer beyond them.",
                 "The source renders 64 x 64 and trains on 221,184 images; here 24 x 24 and 4,000 images.",
