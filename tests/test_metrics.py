@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tasks.metrics import accuracy, calibration_error, evaluate, losses, r2
+from tasks.metrics import accuracy, calibration_error, evaluate, losses, mean_loss, r2
 from tasks.types import Batch, Recipe, class_logits, clip
 
 
@@ -27,6 +27,13 @@ def test_cross_entropy_and_squared_error() -> None:
     uniform = losses(torch.zeros(3, 4), torch.tensor([0, 1, 2]), "classes")
     assert uniform.tolist() == pytest.approx([math.log(4)] * 3)
     assert losses(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]]), "values").tolist() == [2.5]
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((6, 4), "classes"), ((6, 3, 4), "classes"), ((6, 4), "values")])
+def test_the_fast_mean_is_the_mean_of_the_losses(shape: tuple[int, ...], kind: str) -> None:
+    outputs = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(outputs[..., 0].numel()).view(shape[:-1]) % 4 if kind == "classes" else outputs.flip(0)
+    torch.testing.assert_close(mean_loss(outputs, y, kind), losses(outputs, y, kind).mean())
 
 
 def test_r2_of_exact_of_constant_and_of_opposite() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from tasks.metrics import losses
+from tasks.metrics import losses, mean_loss
 from tasks.types import Batch, Problem
 
 ENTRIES = {"erm": {"class": "ERM", "summary": "mean training loss (importance-weighted where the data carry weights)"}}
@@ -20,7 +20,8 @@ class ERM:
 
     def loss(self, predict: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """The scalar to minimize."""
-        per_example = losses(predict(batch.x), batch.y, self.problem.output_kind)  # (B,)
+        outputs, kind = predict(batch.x), self.problem.output_kind
         if batch.weight is None:
-            return per_example.mean()
+            return mean_loss(outputs, batch.y, kind)
+        per_example = losses(outputs, batch.y, kind)  # (B,)
         return (batch.weight * per_example).sum() / batch.weight.sum()

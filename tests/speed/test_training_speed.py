@@ -15,7 +15,7 @@ from baselines.algorithms.erm import ERM
 from benchmarks.training import Replica, make_optimizer, train
 from tasks.types import Batch, Budget, Problem, Recipe
 
-STEPS = 1000
+STEPS = 2000
 PROBLEM = Problem("vector", (10,), "values", 1, 5000)
 
 
