@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from baselines.references import ModelReference
+from baselines.references import ModelReference, algorithms
 from benchmarks import check, report
 from benchmarks.frame import frame
 from benchmarks.jobs import Job, plan
@@ -114,9 +114,10 @@ def supervise(
 
 
 def modules_of(jobs: Sequence[Job]) -> list[str]:
-    """The modules of the suite's own tasks and baselines that jobs use."""
+    """The modules of the suite's own tasks, baselines and algorithms that jobs use."""
     tasks = {entries()[job.trial.task].module for job in jobs}
-    return sorted(tasks | {job.model.location for job in jobs if job.model.registered})
+    models = {job.model.location for job in jobs if job.model.registered}
+    return sorted(tasks | models | {algorithms()[job.trial.algorithm][0] for job in jobs})
 
 
 def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:
