@@ -131,3 +131,11 @@ def test_text_is_cleaned_and_shortened_in_its_middle() -> None:
 
 def test_canonical_json_sorts_its_keys() -> None:
     assert canonical({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
+
+
+@pytest.mark.parametrize("value", ["1e999", "1" + "0" * 400, '"\\ud800"', "-1", "[]"])
+def test_numbers_and_texts_that_no_writer_makes_are_refused(value: str) -> None:
+    text = RECORD.to_json().replace('"selected_step":10', f'"selected_step":{value}')
+    assert text != RECORD.to_json()
+    with pytest.raises(InvalidRecord):
+        parse(text)
