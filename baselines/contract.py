@@ -120,6 +120,28 @@ def check_outputs(outputs: object, problem: Problem, x: Tensor) -> Tensor:
     return outputs
 
 
+def check_causal(model: Any, problem: Problem) -> None:
+    """Outputs of a sequence problem read no later token: a next token would be read off the answer otherwise.
+
+    Raises:
+        BrokenContract: where an output changes when a later token does.
+    """
+    length = problem.input_shape[0]
+    x = torch.arange(length).remainder(problem.vocabulary or 1).expand(2, length).clone()
+    changed = x.clone()
+    changed[:, length // 2 :] = (changed[:, length // 2 :] + 1) % (problem.vocabulary or 1)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        first, second = (check_outputs(model(tokens), problem, tokens)[:, : length // 2] for tokens in (x, changed))
+    model.train(was_training)
+    if not torch.allclose(first, second, atol=1e-4, rtol=1e-3):
+        raise BrokenContract(
+            "its output at a position changes with a later token; sequence outputs are next tokens, and training shows "
+            "them in the input. Where `problem.per_position` is true, read earlier positions alone"
+        )
+
+
 class FittedEstimator:
     """An estimator behind the interface of a network: tensors in, logits or values out."""
 
@@ -137,8 +159,10 @@ class FittedEstimator:
         """Fit on a whole training set, with its weights where there are any.
 
         Raises:
-            NotApplicable: when the data carry weights and `fit` takes none.
+            NotApplicable: when the data carry weights and `fit` takes none, or where every position has an output.
         """
+        if self.problem.per_position:
+            raise NotApplicable("an estimator has no outputs per position")
         y = batch.y.cpu().numpy()
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if batch.weight is None:

@@ -6,14 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from benchmarks.records import Record, canonical, digest
 from benchmarks.statistics import Estimate, mean_interval
 from tasks.registry import load as load_task
 from tasks.seeds import PUBLIC_WORD
-from tasks.types import SCORE_CLIP, Row, Summary, Task, clip
+from tasks.types import SCORE_CLIP, Axis, Row, Scores, Summary, Task, clip
 
 Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
 FAILURES: tuple[Verdict, ...] = ("failed", "out_of_memory", "timeout", "diverged")
@@ -83,7 +83,7 @@ class Entrant:
 class Outcome:
     """What one seed came to. `summary` is read at the selected step, `last` at the last; both only if all ran.
 
-    `records` has the record of each condition that ran.
+    `records` has the record of each condition that ran. Where the task has no score (`scored`), nothing is counted.
     """
 
     seed: int
@@ -92,6 +92,7 @@ class Outcome:
     records: Mapping[str, Record]
     summary: Summary | None = None
     last: Summary | None = None
+    scored: bool = True
 
     @property
     def counted(self) -> float | None:
@@ -105,7 +106,7 @@ class Outcome:
 
     def count(self, summary: Summary | None) -> float | None:
         """A summary's score where the model trained."""
-        if self.verdict in ("skipped", "incomplete"):
+        if not self.scored or self.verdict in ("skipped", "incomplete"):
             return None
         if summary is None or not summary.trained:
             return WORST
@@ -123,18 +124,29 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
     Raises:
         ArithmeticError, LookupError, TypeError, ValueError: when the task cannot make a summary of these records.
     """
+    outcome = partial(Outcome, seed, records=records, scored=task.spec.scored)
     for verdict in NOT_FINISHED:
         if reasons := {name: record.reason for name, record in records.items() if record.status == verdict}:
-            return Outcome(seed, verdict, told(reasons, len(task.spec.conditions)), records)
+            return outcome(verdict=verdict, reason=told(reasons, len(task.spec.conditions)))
     if missing := [c.name for c in task.spec.conditions if c.name not in records]:
-        return Outcome(seed, "incomplete", f"not run: {', '.join(missing)}", records)
-    summary = checked(task.summarize({name: Row(record.scores, record.anchors) for name, record in records.items()}))
-    last = checked(task.summarize({name: Row(record.last, record.anchors) for name, record in records.items()}))
+        return outcome(verdict="incomplete", reason=f"not run: {', '.join(missing)}")
+    summary = summed_up(task, {name: (record.scores, record) for name, record in records.items()})
+    last = summed_up(task, {name: (record.last, record) for name, record in records.items()})
+    outcome = partial(outcome, summary=summary, last=last)
     if summary.trained:
-        return Outcome(seed, "trained", "", records, summary, last)
+        return outcome(verdict="trained", reason="")
     sign = "below" if task.spec.higher_is_better else "above"
     reason = f"in-distribution {task.spec.metric} {summary.iid:.3g} is {sign} the gate {task.spec.gate:g}"
-    return Outcome(seed, "not_trained", reason, records, summary, last)
+    return outcome(verdict="not_trained", reason=reason)
+
+
+def summed_up(task: Task, found: Mapping[str, tuple[Scores, Record]]) -> Summary:
+    """The task's summary of the scores at one step of each condition."""
+    rows = {
+        name: Row(scores, record.anchors, [(point["step"], point["scores"]) for point in record.curve])
+        for name, (scores, record) in found.items()
+    }
+    return checked(task.summarize(rows), task.spec.scored)
 
 
 def told(reasons: Mapping[str, str], n_conditions: int) -> str:
@@ -144,15 +156,17 @@ def told(reasons: Mapping[str, str], n_conditions: int) -> str:
     return "; ".join(f"{name}: {reason or 'no reason given'}" for name, reason in sorted(reasons.items()))
 
 
-def checked(summary: Summary) -> Summary:
+def checked(summary: Summary, scored: bool = True) -> Summary:
     """A summary whose numbers can be averaged; an index that is not finite is undefined and left out.
 
     Raises:
         ValueError: for a score, `iid` or `ood` that is missing or not finite.
     """
-    values = {"iid": summary.iid, "ood": summary.ood, **summary.scores}
-    if "score" not in values:
-        raise ValueError("the summary has no score")
+    values = {"iid": summary.iid, **summary.scores}
+    if summary.ood is not None:
+        values["ood"] = summary.ood
+    if scored != ("score" in values):
+        raise ValueError("the summary has no score" if scored else "the summary has a score, but the card no ceiling")
     if bad := [name for name, value in values.items() if not abs(value) <= LARGEST]:
         raise ValueError(f"{', '.join(bad)} of the summary is not a usable number")
     return replace(summary, indices={name: v for name, v in summary.indices.items() if abs(v) <= LARGEST})
@@ -240,6 +254,14 @@ class Cell:
         """The scores beside the ranked one and its unclipped form, by name."""
         found = named_estimates(s.scores for s in self.summaries)
         return {name: estimate for name, estimate in found.items() if name not in ("score", "score_unclipped")}
+
+    def on(self, axis: Axis) -> Estimate | None:
+        """Where the model stands on an axis, over the seeds that trained; None where none of them has the index.
+
+        A model that learned nothing chose nothing.
+        """
+        trained = [o.summary for o in self.outcomes if o.verdict == "trained" and o.summary is not None]
+        return estimate(summary.indices.get(axis.index) for summary in trained)
 
     def indices(self) -> Mapping[str, Estimate]:
         """Descriptive values by name: they say which solution was chosen, and have no good end."""

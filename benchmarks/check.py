@@ -59,6 +59,7 @@ def example_problems() -> dict[str, Problem]:
         "image, values": Problem("image", (1, 16, 16), "values", 5, 100),
         "tokens, classes": Problem("tokens", (20,), "classes", 5, 100, vocabulary=5),
         "tokens, classes per position": Problem("tokens", (20,), "classes", 3, 100, vocabulary=4, per_position=True),
+        "tokens, sequence": Problem("tokens", (20,), "sequence", 4, 100, vocabulary=4, per_position=True),
     }
 
 
@@ -267,15 +268,22 @@ def predicts_each_alone(model: Any, build: Any, problem: Problem) -> str:
     )
 
 
+def reads_no_later_token(model: Any, build: Any, problem: Problem) -> str:
+    """The next token is predicted from earlier ones."""
+    from baselines.contract import check_causal
+
+    if problem.output_kind == "sequence":
+        check_causal(model, problem)
+    return ""
+
+
 def fits_and_predicts(model: Any, build: Any, problem: Problem) -> str:
     """An estimator fits a small training set and returns what is expected."""
     import torch
 
-    from baselines.contract import BrokenContract, FittedEstimator, NotApplicable, check_outputs
+    from baselines.contract import BrokenContract, FittedEstimator, check_outputs
     from tasks.types import Batch
 
-    if problem.per_position:
-        raise NotApplicable("an estimator has no outputs per position")
     x = example_inputs(problem, problem.n_train)
     fitted = FittedEstimator(model, problem)
     fitted.fit(Batch(x, example_targets(problem, x)))
@@ -289,6 +297,7 @@ NETWORK_CLAUSES: dict[str, Callable[..., str]] = {
     "returns (N, C) or (N, L, C), finite": returns_outputs,
     "takes a single example": takes_one_example,
     "takes longer inputs than in training": takes_longer_inputs,
+    "a next token depends on no later one": reads_no_later_token,
     "leaves its input alone": leaves_inputs_alone,
     "gradients reach the parameters": gradients_reach_parameters,
     "one seed, one model": same_seed_same_model,

@@ -187,7 +187,7 @@ def check_scores(value: Any, where: str) -> None:
     for split, metrics in take(value, where, dict).items():
         for metric, score in take(metrics, f"{where}.{split}", dict).items():
             number(score, f"{where}.{split}.{metric}")
-            if metric in ("accuracy", "ece", "worst_group") and not -1e-6 <= score <= 1 + 1e-6:
+            if metric in ("accuracy", "ece", "worst_group", "exact_match", "auc") and not -1e-6 <= score <= 1 + 1e-6:
                 raise InvalidRecord(f"{where}.{split}.{metric} is {score}, out of [0, 1]")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +25,7 @@ from benchmarks.records import Record, Status, Trial, clean_text
 from benchmarks.training import Diverged, Point
 from tasks.registry import load as load_task
 from tasks.seeds import Draw
-from tasks.types import Batch, Budget, Data, MissingData, Recipe, Role, Task, load_data
+from tasks.types import Batch, Budget, Data, MissingData, Predict, Recipe, Role, Task, Trained, load_data
 
 MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe")
 MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "unable to allocate")
@@ -53,16 +53,17 @@ def train_and_measure(job: Job) -> Record:
     model_class = load_class(job.model)
     contract.check_applicable(model_class, task.spec.problem)
     train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
-    model = contract.build(
-        model_class, task.spec.problem, trial.hparams, draw.generator("initialisation").initial_seed()
-    )
+    build = partial(contract.build, model_class, task.spec.problem, trial.hparams)
+    model = build(draw.generator("initialisation").initial_seed())
+    if task.spec.problem.output_kind == "sequence":
+        contract.check_causal(model, task.spec.problem)
     measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
     recipe = None
     if contract.kind_of(model_class) == "estimator":
         points = fit(model, task, trial, train, measured)
     else:
         recipe = task.spec.recipe.override(getattr(model_class, "recipe", {}))
-        points = fit_network(model, task, trial, recipe, train, measured)
+        points = fit_network(model, build, task, trial, recipe, train, measured)
     chosen = select(task, points)
     return Record(
         trial,
@@ -93,19 +94,33 @@ def fit(estimator: Any, task: Task, trial: Trial, train: Sequence[Batch], measur
     def predict(x: Tensor) -> Tensor:
         return training.predict(model, x, lambda outputs, part: check(outputs, x=part))
 
-    return [Point(0, None, task.measure(trial.condition, predict, measured))]
+    def fresh(seed: int) -> Predict:
+        raise contract.NotApplicable("is fitted, not initialised: there is no untrained instance to measure")
+
+    return [Point(0, None, task.measure(trial.condition, Trained(predict, fresh), measured))]
 
 
 def fit_network(
-    model: Any, task: Task, trial: Trial, recipe: Recipe, train: Sequence[Batch], measured: Data
+    model: Any,
+    build: Callable[[int], Any],
+    task: Task,
+    trial: Trial,
+    recipe: Recipe,
+    train: Sequence[Batch],
+    measured: Data,
 ) -> list[Point]:
     """A network's measurements at fixed steps."""
     problem, draw = task.spec.problem, Draw(trial.task, trial.seed)
+
+    def fresh(seed: int) -> Predict:
+        network = build(seed).eval()
+        return lambda x: contract.check_outputs(network(x), problem, x)
+
     replica = training.Replica(
         model,
         train,
         order=draw.generator("order"),
-        measure=lambda predict: task.measure(trial.condition, predict, measured),
+        measure=lambda predict: task.measure(trial.condition, Trained(predict, fresh), measured),
     )
     training.train(
         [replica],
@@ -118,8 +133,8 @@ def fit_network(
 
 
 def scaled(budget: Budget, scale: float) -> Budget:
-    """A budget with its steps scaled, at least one."""
-    return replace(budget, steps=max(1, round(budget.steps * scale)))
+    """A budget with its steps scaled, at least one where there are any."""
+    return replace(budget, steps=max(min(1, budget.steps), round(budget.steps * scale)))
 
 
 def select(task: Task, points: Sequence[Point]) -> int:

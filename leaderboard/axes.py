@@ -10,7 +10,7 @@ from benchmarks.statistics import Estimate
 from leaderboard import wording
 from tasks.types import Role, TaskSpec
 
-BOUNDED_METRICS = ("accuracy", "worst_group", "error")
+BOUNDED_METRICS = ("accuracy", "worst_group", "error", "exact_match", "auc")
 
 Pixel = tuple[float, float]
 Anchors = Mapping[str, Mapping[str, float]]
@@ -102,4 +102,9 @@ def metric_range(spec: TaskSpec, known: Sequence[float], values: Sequence[float]
 def anchor_values(spec: TaskSpec, anchors: Anchors, *roles: Role) -> list[float]:
     """Every floor and ceiling on the splits of some roles."""
     splits = [anchors.get(split.name, {}) for split in spec.with_role(*roles)]
-    return [found[name] for found in splits for name in (spec.floor, spec.ceiling) if name in found]
+    return [found[name] for found in splits for name in ends(spec) if name in found]
+
+
+def ends(spec: TaskSpec) -> list[str]:
+    """The names of floor and ceiling, where there is a score."""
+    return [name for name in (spec.floor, spec.ceiling) if name is not None]

@@ -13,7 +13,7 @@ from typing import Literal
 
 from benchmarks.cells import Cell, Entrant, Verdict
 from leaderboard import wording
-from leaderboard.axes import Anchors, Axis, Frame, Tick, anchor_values, frame, metric_range, pixels
+from leaderboard.axes import Anchors, Axis, Frame, Tick, anchor_values, ends, frame, metric_range, pixels
 from tasks.types import SCORE_CLIP, TaskSpec
 
 COLOURS, SHAPES = 8, 5
@@ -194,7 +194,7 @@ def rules(spec: TaskSpec, anchors: Anchors, up: Axis) -> list[Rule]:
     """Floor and ceiling, averaged over the `ood` splits."""
     splits = [anchors.get(split.name, {}) for split in spec.with_role("ood")]
     found = []
-    for name in (spec.floor, spec.ceiling):
+    for name in ends(spec):
         values = [split[name] for split in splits if name in split]
         if values and len(values) == len(splits):
             found.append(Rule(up.at(fmean(values)), name.replace("_", " ")))

@@ -112,7 +112,7 @@ def severity_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list
     return panels(
         curves,
         axes.metric_range(task.spec, measured_anchors(task.spec, anchors), means(curves)),
-        anchor_curves=[anchor_curve(rungs, anchors, name) for name in (task.spec.floor, task.spec.ceiling)],
+        anchor_curves=[anchor_curve(rungs, anchors, name) for name in axes.ends(task.spec)],
         seen=(min(trained_on), max(trained_on)) if trained_on else None,
         what=f"{task.spec.metric} by {task.spec.severity_unit or 'severity'}",
     )
@@ -152,7 +152,8 @@ def anchor_curve(rungs: Sequence[Split], anchors: Anchors, name: str) -> list[tu
 def anchor_names(spec: TaskSpec, anchors: Anchors) -> list[str]:
     """Floor and ceiling first, then the others by name."""
     found = {name for values in anchors.values() for name in values}
-    return [n for n in (spec.floor, spec.ceiling) if n in found] + sorted(found - {spec.floor, spec.ceiling})
+    ends = axes.ends(spec)
+    return [name for name in ends if name in found] + sorted(found - set(ends))
 
 
 def definition(task: Task) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tasks.registry import UnknownName, load
-from tasks.types import Source, TaskSpec
+from tasks.types import Axis, Source, TaskSpec
 
 LATEX_SPECIAL = re.compile(r"([&%$#_])")
 AUTHOR_SEPARATOR = re.compile(r",?\s+and\s+|,\s*")
@@ -87,6 +87,8 @@ def problem_table(spec: TaskSpec) -> str:
     """Shapes and kinds: what the model's constructor learns."""
     problem = spec.problem
     outputs = f"{problem.n_outputs} {problem.output_kind}" + (" per position" if problem.per_position else "")
+    if problem.output_kind == "sequence":
+        outputs = f"logits of the next of {problem.n_outputs} tokens at every position"
     rows = [("input", f"{problem.input_kind} {problem.input_shape}"), ("output", outputs)]
     if problem.vocabulary is not None:
         rows.append(("vocabulary", str(problem.vocabulary)))
@@ -111,11 +113,13 @@ def splits_table(spec: TaskSpec) -> str:
 def score_text(spec: TaskSpec) -> str:
     """Metric, anchors and gate."""
     direction, reach = ("higher", "at least") if spec.higher_is_better else ("lower", "at most")
-    lines = [
-        f"Metric: `{spec.metric}`, {direction} is better. On the `ood` splits `{spec.floor}` scores 0 and "
-        f"`{spec.ceiling}` scores 1.",
-        f"A model counts as trained when its in-distribution `{spec.metric}` is {reach} {number(spec.gate)}.",
-    ]
+    lines = [f"Metric: `{spec.metric}`, {direction} is better. {ends_text(spec)}"]
+    if spec.budget.steps:
+        gate = f"`{spec.metric}` is {reach} {number(spec.gate)}"
+        lines.append(f"A model counts as trained when its in-distribution {gate}.")
+    if spec.axes:
+        lines.append("Axes, which have two ends and no good one:")
+        lines.append(table(("index", "low", "high"), [axis_row(axis) for axis in spec.axes]))
     constants = [
         (split, name, number(value)) for split, values in spec.constants.items() for name, value in values.items()
     ]
@@ -123,6 +127,19 @@ def score_text(spec: TaskSpec) -> str:
         lines.append("Anchors that hold for every draw (the others are measured on the data of each seed):")
         lines.append(table(("split", "anchor", spec.metric), constants))
     return "\n\n".join(lines)
+
+
+def ends_text(spec: TaskSpec) -> str:
+    """What scores 0 and what 1."""
+    if not spec.scored:
+        return "No solution is the right one: the task describes, has no score and is not ranked."
+    return f"On the `ood` splits `{spec.floor}` scores 0 and `{spec.ceiling}` scores 1."
+
+
+def axis_row(axis: Axis) -> tuple[str, str, str]:
+    """The index of an axis, and what its ends mean."""
+    low, high = axis.ends
+    return axis.index, f"{axis.low} ({number(low)})", f"{axis.high} ({number(high)})"
 
 
 def training_table(spec: TaskSpec) -> str:

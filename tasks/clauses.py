@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from tasks.card import card
+from tasks.metrics import IGNORED
 from tasks.registry import ID, Entry
 from tasks.seeds import Draw
-from tasks.types import SCORE_CLIP, Batch, Data, Predictor, Row, Scores, Split, Task, TaskSpec, load_data
+from tasks.types import SCORE_CLIP, Batch, Data, Predictor, Role, Row, Scores, Split, Task, TaskSpec, load_data
 
 SEED, OTHER_SEED = 0, 1
 SECONDS = 1.0  # every trial samples in a process of its own
@@ -139,11 +140,26 @@ def splits_are_declared(e: Examined) -> Iterator[str]:
                 yield f"{kind} {name!r} is not a name like 'ood-45'"
             if names.count(name) > 1:
                 yield f"two {kind}s are called {name!r}"
-    for role in ("train", "val", "iid", "ood"):
+    required: tuple[Role, ...] = ("train", "val", "iid", "ood") if e.spec.scored else ("train", "val", "iid")
+    for role in required:
         if not e.spec.with_role(role):
             yield f"no split has the role {role!r}"
     if not e.spec.severity_unit and any(split.severity is not None for split in e.spec.splits):
         yield "splits have a severity, but the card no severity_unit"
+
+
+def score_or_axes(e: Examined) -> Iterator[str]:
+    """There is a floor and a ceiling, or neither and an axis; an axis names an index and what its two ends mean."""
+    if (e.spec.floor is None) != (e.spec.ceiling is None):
+        yield f"floor {e.spec.floor}, ceiling {e.spec.ceiling}: a score needs both"
+    if not e.spec.scored and not e.spec.axes:
+        yield "neither a score nor an axis"
+    names = [axis.index for axis in e.spec.axes]
+    for axis in e.spec.axes:
+        if names.count(axis.index) > 1:
+            yield f"two axes are called {axis.index!r}"
+        if not axis.low.strip() or not axis.high.strip() or not axis.ends[0] < axis.ends[1]:
+            yield f"axis {axis.index!r} does not say what its two ends {axis.ends} mean"
 
 
 def sources_are_cited(e: Examined) -> Iterator[str]:
@@ -167,7 +183,7 @@ def sources_are_cited(e: Examined) -> Iterator[str]:
 def budget_is_sane(e: Examined) -> Iterator[str]:
     """The budget allows a training with its evaluations."""
     budget = e.spec.budget
-    if not 1 <= budget.evaluations <= budget.steps:
+    if budget.steps and not 1 <= budget.evaluations <= budget.steps:
         yield f"{budget.evaluations} evaluations in {budget.steps} steps"
     if budget.batch_size < 1 or not budget.seconds > 0:
         yield f"batch size {budget.batch_size}, {budget.seconds} seconds"
@@ -200,10 +216,10 @@ def expected_tensors(spec: TaskSpec, batch: Batch) -> dict[str, tuple[torch.dtyp
     inputs = tuple(batch.x.shape[1:2]) if problem.input_kind == "tokens" else problem.input_shape
     positions = tuple(batch.x.shape[1:2]) if problem.per_position else ()
     expected = {"x": (torch.int64 if problem.input_kind == "tokens" else torch.float32, (n, *inputs))}
-    if problem.output_kind == "classes":
-        expected["y"] = (torch.int64, (n, *positions))
-    else:
+    if problem.output_kind == "values":
         expected["y"] = (torch.float32, (n, *positions, problem.n_outputs))
+    else:
+        expected["y"] = (torch.int64, (n, *positions))
     by_name = {"env": torch.int64, "group": torch.int64, "weight": torch.float32}
     return expected | {name: (dtype, (n,)) for name, dtype in by_name.items() if getattr(batch, name) is not None}
 
@@ -216,8 +232,9 @@ def values_are_in_range(e: Examined) -> Iterator[str]:
             tensor: Tensor | None = getattr(batch, name)
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
                 yield f"{where}: {name} is not finite"
-        if problem.output_kind == "classes":
-            yield from whole_numbers_below(problem.n_outputs, batch.y, f"{where}: a label")
+        if problem.output_kind != "values":
+            asked = batch.y[batch.y != IGNORED] if problem.per_position else batch.y
+            yield from whole_numbers_below(problem.n_outputs, asked, f"{where}: a label")
         if problem.input_kind == "tokens":
             yield from whole_numbers_below(problem.vocabulary or 0, batch.x, f"{where}: a token")
         if batch.weight is not None and float(batch.weight.min()) < 0:
@@ -235,6 +252,7 @@ def training_labels_differ(e: Examined) -> Iterator[str]:
     """Training targets are not all the same."""
     for condition, data in e.data.items():
         targets = torch.cat([data[split.name].y.flatten() for split in e.spec.with_role("train")])
+        targets = targets[targets != IGNORED]
         if bool((targets == targets[0]).all()):
             yield f"{condition}: every training target is {targets[0]}"
 
@@ -325,11 +343,16 @@ def measures_are_complete(e: Examined) -> Iterator[str]:
 def summary_is_complete(e: Examined) -> Iterator[str]:
     """The summary has a score in [-0.25, 1], and all of it is finite."""
     summary = e.task.summarize(e.constant_rows)
-    values = {"iid": summary.iid, "ood": summary.ood, **summary.scores, **summary.indices}
+    values = {"iid": summary.iid, **summary.scores, **summary.indices}
+    if summary.ood is not None:
+        values["ood"] = summary.ood
     for name, value in values.items():
         if not math.isfinite(value):
             yield f"{name} of a constant prediction is {value}"
-    if not SCORE_CLIP[0] <= summary.scores.get("score", math.inf) <= SCORE_CLIP[1]:
+    if not e.spec.scored:
+        if "score" in summary.scores:
+            yield "the card has no floor and no ceiling, but the summary has a score"
+    elif not SCORE_CLIP[0] <= summary.scores.get("score", math.inf) <= SCORE_CLIP[1]:
         yield f"score of a constant prediction is {summary.scores.get('score')}"
 
 
@@ -340,12 +363,13 @@ def anchors_are_there(e: Examined) -> Iterator[str]:
             for name, value in values.items():
                 if not math.isfinite(value):
                     yield f"{condition}/{split}: anchor {name} is {value}"
-        for ood in e.spec.with_role("ood"):
+        for ood in e.spec.with_role("ood") if e.spec.scored else ():
             yield from anchor_complaints(e.spec, anchors.get(ood.name, {}), f"{condition}/{ood.name}")
 
 
 def anchor_complaints(spec: TaskSpec, values: Mapping[str, float], where: str) -> Iterator[str]:
     """What is wrong with the two ends of the score on one split."""
+    assert spec.floor is not None and spec.ceiling is not None
     missing = [name for name in (spec.floor, spec.ceiling) if name not in values]
     if missing:
         yield f"{where}: no anchor {' and no '.join(missing)}; there are: {', '.join(values) or 'none'}"
@@ -365,9 +389,9 @@ def floor_scores_zero(e: Examined) -> Iterator[str]:
     yield from reference_scores(e, e.spec.floor, 0.0)
 
 
-def reference_scores(e: Examined, name: str, expected: float) -> Iterator[str]:
+def reference_scores(e: Examined, name: str | None, expected: float) -> Iterator[str]:
     """A complaint unless this predictor, where there is one, gets the expected score."""
-    rows = e.rows(name)
+    rows = None if name is None else e.rows(name)
     if rows is None:
         return
     scores = e.task.summarize(rows).scores
@@ -377,8 +401,10 @@ def reference_scores(e: Examined, name: str, expected: float) -> Iterator[str]:
 
 
 def gate_separates(e: Examined) -> Iterator[str]:
-    """The ceiling passes the gate in distribution; a constant prediction does not."""
-    ceiling = e.rows(e.spec.ceiling)
+    """The ceiling passes the gate in distribution; a constant prediction does not, where anything is trained."""
+    if e.spec.budget.steps == 0:
+        return
+    ceiling = None if e.spec.ceiling is None else e.rows(e.spec.ceiling)
     if ceiling is not None and not (summary := e.task.summarize(ceiling)).trained:
         yield f"{e.spec.ceiling} has {e.spec.metric} {summary.iid:.4g} in distribution, the gate is {e.spec.gate:.4g}"
     if (summary := e.task.summarize(e.constant_rows)).trained:
@@ -416,6 +442,7 @@ CLAUSES: tuple[Clause, ...] = (
     header_is_valid,
     card_is_plain_data,
     splits_are_declared,
+    score_or_axes,
     sources_are_cited,
     budget_is_sane,
     examples_are_as_the_problem_says,

@@ -125,7 +125,7 @@ def features_of(problem: Problem, batches: Sequence[Batch]) -> datasets.Features
         tensors = [tensor for batch in batches if (tensor := getattr(batch, column)) is not None]
         if tensors:
             value = datasets.Value(str(tensors[0].dtype).removeprefix("torch."))
-            if column == "y" and problem.output_kind == "classes":
+            if column == "y" and problem.output_kind == "classes" and not problem.per_position:
                 value = datasets.ClassLabel(names=[str(c) for c in range(problem.n_outputs)])
             found[column] = feature_of(column, value, {tuple(tensor.shape[1:]) for tensor in tensors})
     return datasets.Features(found)

@@ -27,6 +27,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tasks.metrics import IGNORED
 from tasks.registry import UnknownName, load
 from tasks.seeds import Draw
 from tasks.types import Batch, Role, Split, Task, TaskSpec
@@ -151,9 +152,12 @@ def label(spec: TaskSpec, split: Split) -> str:
 
 
 def classes_of(batch: Batch) -> Array:
-    """One class per example (N,); of a label per position, the last position's."""
+    """One class per example (N,); of a label per position, that of the last position that has one."""
     y = batch.y.numpy()
-    return y if y.ndim == 1 else y[:, -1]
+    if y.ndim == 1:
+        return y
+    last = y.shape[1] - 1 - (y[:, ::-1] != IGNORED).argmax(axis=1)
+    return np.take_along_axis(y, last[:, None], axis=1)[:, 0]
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
@@ -283,17 +287,17 @@ def informative_plane(spec: TaskSpec, batches: dict[str, Batch]) -> tuple[Array,
     """Two directions (d, 2) that show the most, and their names.
 
     Of two inputs, the inputs. Of more, the direction that predicts the target in training and the one that predicts
-    it in the first `ood` split, both by least squares: where there is a shortcut, they differ. Where they do not
+    it in the first shifted split, both by least squares: where there is a shortcut, they differ. Where they do not
     (correlation above .9), the second is the direction of largest spread across the first. Unit: its standard
     deviation in training.
     """
     if spec.problem.input_shape == (2,):
         return np.eye(2), ("first input", "second input")
     train = batches[spec.with_role("train")[0].name]
-    ood = batches[spec.with_role("ood")[0].name]
-    x = np.concatenate([train.x.numpy(), ood.x.numpy()]).astype(np.float64)
-    first, second = target_direction(train), target_direction(ood)
-    names = ("predicts the target in training", "predicts the target in the ood split")
+    shifted = next(batches[s.name] for s in spec.with_role("ood", "probe", "iid") if s.name in batches)
+    x = np.concatenate([train.x.numpy(), shifted.x.numpy()]).astype(np.float64)
+    first, second = target_direction(train), target_direction(shifted)
+    names = ("predicts the target in training", "predicts the target in the shifted split")
     if abs(np.corrcoef(x @ first, x @ second)[0, 1]) > 0.9:
         second, names = spread_across(x, first), ("predicts the target", "largest spread across it")
     basis = np.stack([first, second], axis=1)
@@ -359,7 +363,7 @@ def token_lines(spec: TaskSpec, split: Split, batch: Batch) -> list[tuple[str, s
     """Lines of the table for one split: its label, then strings and answers."""
     listed = [(label(spec, split), "", 0.0)]
     for index in by_class(batch, EXAMPLES):
-        answer = batch.y[index].reshape(-1).tolist()
+        answer = batch.y[index][batch.y[index] != IGNORED].reshape(-1).tolist()
         listed.append((string(batch.x[index].tolist(), TOKENS), string(answer, TOKENS // 4), 0.02))
     return listed
 

@@ -20,7 +20,7 @@ from tasks.registry import Entry
 from tasks.seeds import Draw
 
 InputKind = Literal["vector", "signal", "image", "tokens"]
-OutputKind = Literal["classes", "values"]
+OutputKind = Literal["classes", "values", "sequence"]
 Role = Literal["train", "val", "iid", "ood", "probe"]
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -40,6 +40,9 @@ class Problem:
 
     `input_shape` is (d,) for vectors, (C, L) for signals, (C, H, W) for images and (max_length,) for tokens, where
     a model may meet longer sequences than that. A binary label has two outputs.
+
+    `sequence` outputs are the logits of the next token at every position (N, L, C), from the tokens up to there and no
+    later one; `per_position` is then true. Inputs are the question and the answer so far, filled up on the right.
     """
 
     input_kind: InputKind
@@ -78,12 +81,17 @@ class Condition:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one training may cost. `seconds` is the wall-clock limit of a trial on one core; over it is `timeout`."""
+    """What one training may cost. `seconds` is the wall-clock limit of a trial on one core; over it is `timeout`.
+
+    No steps are no training: the task asks about the class as it is initialised. `core_seconds` is what one seed of
+    all conditions took on one core, for the baseline `mlp`, or for `lstm` where the inputs are tokens.
+    """
 
     steps: int
     batch_size: int
     evaluations: int = 10
     seconds: float = 300.0
+    core_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,25 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """An index with two ends, neither of which is better: between which solutions a model class chose.
+
+    `index` is its name among `Summary.indices`; `low` and `high` say in a few words what `ends` stand for.
+    """
+
+    index: str
+    low: str
+    high: str
+    ends: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """Everything about a task that is plain data: its card.
 
     `metric` is the headline metric. `floor` and `ceiling` name the two anchors of the score, among those that
-    `Task.anchors` gives for a split: usually `shortcut` or `chance`, and `oracle` or `reference`.
+    `Task.anchors` gives for a split: usually `shortcut` or `chance`, and `oracle` or `reference`. A task where no
+    solution is the right one has neither, and no score: it describes by its `axes`, and is never ranked.
     `constants` are anchors that hold for every draw, by split: closed forms, chance, and, where no oracle can be
     written, a reference learner trained on the target distribution (see `tasks.reference`).
     `gate` is the in-distribution value of the metric that a model must reach to count as trained.
@@ -152,10 +174,11 @@ class TaskSpec:
     splits: tuple[Split, ...]
     budget: Budget
     metric: str
-    floor: str
-    ceiling: str
     gate: float
     sources: tuple[Source, ...]
+    floor: str | None = None
+    ceiling: str | None = None
+    axes: tuple[Axis, ...] = ()
     recipe: Recipe = Recipe()
     conditions: tuple[Condition, ...] = (Condition("default"),)
     constants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -173,6 +196,11 @@ class TaskSpec:
     @property
     def summary(self) -> str:
         return self.entry.summary
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a right answer, and with it a score."""
+        return self.floor is not None and self.ceiling is not None
 
     @property
     def family(self) -> str:
@@ -210,7 +238,7 @@ class Batch:
     """N examples. A model sees `x` alone; an algorithm what it declares; `latent` is for oracles.
 
     x: (N, *S), float32, or int64 for tokens. y: (N,) int64 class, or (N, C) float32 values, or (N, L) classes
-    per position. env, group: (N,) int64. weight: (N,) float32. latent: (N, ...).
+    per position, `metrics.IGNORED` where none is asked. env, group: (N,) int64. weight: (N,) float32. latent: (N, ...).
     """
 
     x: Tensor
@@ -241,25 +269,44 @@ Data = Mapping[str, Batch]
 
 @dataclass(frozen=True)
 class Row:
-    """One trained condition of one cell: `scores[split][metric]`, and the anchors of the headline metric."""
+    """One trained condition of one cell: `scores[split][metric]`, and the anchors of the headline metric.
+
+    `curve` has the scores at every measured step, so that a task can say when something was learned.
+    """
 
     scores: Scores
     anchors: Scores
+    curve: Sequence[tuple[int, Scores]] = ()
 
 
 @dataclass(frozen=True)
 class Summary:
     """What people read about one model on one task and seed.
 
-    `iid` and `ood` are the headline metric, averaged over conditions and splits. `scores` have a good end (`score`
-    is the ranked one); `indices` describe which solution was chosen and are never averaged over tasks or ranked.
+    `iid` and `ood` are the headline metric, averaged over conditions and splits; a task that only describes may have
+    no `ood`. `scores` have a good end (`score` is the ranked one); `indices` describe which solution was chosen and
+    are never averaged over tasks or ranked. An index that is undefined for a model is left out.
     """
 
     iid: float
-    ood: float
+    ood: float | None
     trained: bool
     scores: Mapping[str, float]
     indices: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model as the harness hands it to `Task.measure`: it predicts, and its class can be asked for fresh instances.
+
+    `fresh(seed)` is an untrained instance, also as a function of inputs; an estimator has none.
+    """
+
+    predict: Predict
+    fresh: Callable[[int], Predict]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.predict(x)
 
 
 class Task(ABC):
@@ -285,7 +332,10 @@ class Task(ABC):
         return None
 
     def measure(self, condition: str, predict: Predict, data: Data) -> Scores:
-        """The metrics of a model on every split but the training ones. A task with another question overrides it."""
+        """The metrics of a model on every split but the training ones. A task with another question overrides it.
+
+        `predict` is a `Trained` where a trial is measured, and any function of inputs in a loop of one's own.
+        """
         evaluated = self.spec.with_role("val", "iid", "ood", "probe")
         return {split.name: self.evaluate(predict(data[split.name].x), data[split.name]) for split in evaluated}
 
@@ -309,6 +359,7 @@ class Task(ABC):
 
     def anchored(self, row: Row, split: str) -> float:
         """(m - floor) / (ceiling - floor): 0 is the floor's solution, 1 the ceiling's, whichever way is up."""
+        assert self.spec.floor is not None and self.spec.ceiling is not None, f"{self.spec.id} has no score"
         floor, ceiling = row.anchors[split][self.spec.floor], row.anchors[split][self.spec.ceiling]
         return (row.scores[split][self.spec.metric] - floor) / (ceiling - floor)
 
@@ -319,13 +370,16 @@ class Task(ABC):
         that one explosion does not hide the rest; `score_unclipped` is the plain mean.
         """
         ood = [split.name for split in self.spec.with_role("ood")]
-        anchored = [self.anchored(row, split) for row in rows.values() for split in ood]
         iid_value = self.role_mean(rows, "iid")
+        scores = {}
+        if self.spec.scored:
+            anchored = [self.anchored(row, split) for row in rows.values() for split in ood]
+            scores = {"score": fmean(clip(a) for a in anchored), "score_unclipped": fmean(anchored)}
         return Summary(
             iid=iid_value,
-            ood=self.role_mean(rows, "ood"),
+            ood=self.role_mean(rows, "ood") if ood else None,
             trained=self.passes_gate(iid_value),
-            scores={"score": fmean(clip(a) for a in anchored), "score_unclipped": fmean(anchored)},
+            scores=scores,
         )
 
     def role_mean(self, rows: Mapping[str, Row], role: Role) -> float:

@@ -13,6 +13,7 @@ The score is of the first, the shift between sources; what the other two lose on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -79,12 +80,9 @@ class DigitsSource(Task):
         Both are differences of accuracy on UCI's digits: how much of a reported gap a choice of preparation can make.
         """
         documented = super().summarize({SCORED: rows[SCORED]})
-        lost = {
-            f"lost_{name}": documented.ood - self.role_mean({name: row}, "ood")
-            for name, row in rows.items()
-            if name != SCORED
-        }
-        return Summary(documented.iid, documented.ood, documented.trained, documented.scores, lost)
+        accuracy = {name: self.role_mean({name: row}, "ood") for name, row in rows.items()}
+        lost = {f"lost_{name}": accuracy[SCORED] - value for name, value in accuracy.items() if name != SCORED}
+        return replace(documented, indices=lost)
 
 
 def batch(counts: Tensor, classes: Tensor) -> Batch:

@@ -1,0 +1,1 @@
+"""The simplicity family: of the solutions that fit, which does a model class choose?"""
