@@ -19,7 +19,7 @@ from benchmarks.records import Record
 from benchmarks.store import Store, StoreError
 from benchmarks.supervisor import Started, Supervisor
 from benchmarks.tracking import Mirror, resolve_mode, sync_command
-from tasks.registry import Entry, entries
+from tasks.registry import Entry, entries, load
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 MEMORY_GIB = 8.0
@@ -134,17 +134,25 @@ def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Reco
 
 
 def expected_seconds(jobs: Sequence[Job], store: Store) -> float:
-    """Core seconds that jobs may take: from records of the same cell, else of the same task, else a guess."""
+    """Core seconds that jobs may take: from records of the same cell, else of the same task, else from its card."""
     if not jobs:
         return 0.0
     earlier = frame(store.root)
     if earlier.empty:
-        return GUESSED_SECONDS * len(jobs)
+        return sum(card_seconds(job.trial.task) for job in jobs)
     by_cell = earlier.groupby(["task", "condition", "model"])["seconds"].mean().to_dict()
     by_task = earlier.groupby("task")["seconds"].mean().to_dict()
     trials = [job.trial for job in jobs]
-    known = [by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, GUESSED_SECONDS)) for t in trials]
+    known = [by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, card_seconds(t.task))) for t in trials]
     return float(sum(known))
+
+
+def card_seconds(task_id: str) -> float:
+    """What a trial may take by the task's card, or a guess."""
+    spec = load(task_id).spec
+    if spec.budget.core_seconds is None:
+        return GUESSED_SECONDS
+    return spec.budget.core_seconds / len(spec.conditions)
 
 
 def code_version() -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.cells import FAILURES, Cell, cells_of
 from benchmarks.records import STATUSES, Record
+from tasks.types import Axis, TaskSpec
 
 MODEL_WIDTH = 12
 TASK_WIDTH = 32
@@ -29,19 +30,31 @@ LEGEND = (
     "Mean ± half width of the 95 % t interval over seeds. A seed that failed or is untrained (below the "
     "in-distribution gate) counts as -0.25 and is named. - skipped."
 )
+INDEX_LEGEND = (
+    "Index: between which solutions a model chose; it has two ends and no good one, over the seeds that trained."
+)
 Cells = Mapping[tuple[str, str], Cell]
 
 
 def print_report(console: Console, records: Sequence[Record]) -> None:
-    """The table of scores, in blocks of entries that fit the width, then the failures."""
+    """The tables of scores and indices, in blocks of entries that fit the width, then the failures."""
     found = cells_of(records)
     cells = {(cell.task.spec.id, cell.entrant.label): cell for cell in found}
-    tasks = list(dict.fromkeys(cell.task.spec.id for cell in found))
     entries = list(dict.fromkeys(cell.entrant.label for cell in found))
+    scored = list(dict.fromkeys(cell.task.spec.id for cell in found if cell.task.spec.scored))
+    described = {cell.task.spec.id: cell.task.spec for cell in found if cell.task.spec.axes}
     per_block = max(1, (console.width - TASK_WIDTH) // (MODEL_WIDTH + 2))
-    for start in range(0, len(entries), per_block):
-        console.print(score_table(cells, tasks, entries[start : start + per_block]))
-    console.print(LEGEND, highlight=False)
+    blocks = [entries[start : start + per_block] for start in range(0, len(entries), per_block)]
+    if scored:
+        for block in blocks:
+            console.print(score_table(cells, scored, block))
+        console.print(LEGEND, highlight=False)
+    if described:
+        for block in blocks:
+            console.print(index_table(cells, list(described.values()), block))
+        console.print(INDEX_LEGEND, highlight=False)
+        for spec in described.values():
+            console.print(meaning(spec), highlight=False)
     print_failures(console, records)
 
 
@@ -54,6 +67,39 @@ def score_table(cells: Cells, tasks: Sequence[str], entries: Sequence[str]) -> T
     for task in tasks:
         table.add_row(escape(task), *(cell_text(cells.get((task, entry))) for entry in entries))
     return table
+
+
+def index_table(cells: Cells, specs: Sequence[TaskSpec], entries: Sequence[str]) -> Table:
+    """One block: axes down, entries across."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+    table.add_column("index", no_wrap=True)
+    for entry in entries:
+        table.add_column(escape(entry), justify="right", overflow="fold")
+    for spec in specs:
+        table.add_row(f"[dim]{escape(spec.id)}[/]", *(outcome_text(cells.get((spec.id, entry))) for entry in entries))
+        for axis in spec.axes:
+            found = [cells.get((spec.id, entry)) for entry in entries]
+            table.add_row(f"  {escape(axis.index)}", *(position_text(cell, axis) for cell in found))
+    return table
+
+
+def outcome_text(cell: Cell | None) -> str:
+    """Why there is no index, where the model did not train."""
+    return "" if cell is None or cell.state == "trained" else f"[dim]{MARKS[cell.state]}[/]"
+
+
+def position_text(cell: Cell | None, axis: Axis) -> str:
+    """`0.53 ± 0.04` over the seeds that trained."""
+    position = cell.on(axis) if cell is not None else None
+    if position is None:
+        return ""
+    return f"{position.mean:.2f}" + (f" ± {position.half_width:.2f}" if position.half_width is not None else "")
+
+
+def meaning(spec: TaskSpec) -> str:
+    """What the ends of a task's axes stand for, in a line."""
+    ends = (f"{a.index} {a.ends[0]:g} {a.low}, {a.ends[1]:g} {a.high}" for a in spec.axes)
+    return f"[dim]{escape(spec.id)}: {escape('; '.join(ends))}[/]"
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -90,14 +136,17 @@ def print_failures(console: Console, records: Sequence[Record]) -> None:
 
 
 def report_table(records: Sequence[Record]) -> dict[str, Any]:
-    """The same as plain data, a row a cell."""
+    """The same as plain data, a row for the score and for each index of a cell."""
     rows = []
     for cell in cells_of(records):
-        score = [cell.score.mean, cell.score.half_width] if cell.score else [None, None]
         bad = sum(cell.tally.get(verdict, 0) for verdict in FAILURES)
-        entrant = cell.entrant
-        rows.append([cell.task.spec.id, entrant.model, entrant.algorithm, *score, len(cell.outcomes), bad])
-    columns = ["task", "model", "algorithm", "score", "half_width_95", "seeds", "failed_seeds"]
+        named = {"score": cell.score} if cell.task.spec.scored else {}
+        named |= {axis.index: cell.on(axis) for axis in cell.task.spec.axes}
+        for what, found in named.items():
+            value = [found.mean, found.half_width] if found else [None, None]
+            who = [cell.task.spec.id, cell.entrant.model, cell.entrant.algorithm]
+            rows.append([*who, what, *value, len(cell.outcomes), bad])
+    columns = ["task", "model", "algorithm", "what", "value", "half_width_95", "seeds", "failed_seeds"]
     return {"columns": columns, "rows": rows}
 
 

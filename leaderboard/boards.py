@@ -52,8 +52,12 @@ def boards(collection: Collection) -> list[Board]:
 
 
 def board(collection: Collection, protocol: Protocol, kind: str) -> Board:
-    """The board of one input kind and protocol."""
-    cells = [c for c in collection.cells if c.entrant.protocol == protocol and input_kind(c.task) == kind]
+    """The board of one input kind and protocol. Tasks that only describe are on none: see `leaderboard.profiles`."""
+    cells = [
+        c
+        for c in collection.cells
+        if c.task.spec.scored and c.entrant.protocol == protocol and input_kind(c.task) == kind
+    ]
     tasks = {c.task.spec.id: c.task for c in cells}
     ranked = frozenset(ranked_tasks(tasks, cells))
     by_entrant: dict[Entrant, dict[str, Cell]] = {}

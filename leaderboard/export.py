@@ -48,6 +48,7 @@ def task_body(task: Task) -> dict[str, Any]:
         "ceiling": spec.ceiling,
         "gate": spec.gate,
         "data": spec.data,
+        "axes": [asdict(axis) for axis in spec.axes],
     }
 
 
@@ -74,6 +75,7 @@ def cell_body(cell: Cell) -> dict[str, Any]:
         "ood": estimate_body(cell.ood),
         "scores": {name: estimate_body(found) for name, found in cell.extra_scores().items()},
         "indices": {name: estimate_body(found) for name, found in cell.indices().items()},
+        "axes": {axis.index: estimate_body(cell.on(axis)) for axis in cell.task.spec.axes},
         "severity": {name: [point_body(point) for point in curve] for name, curve in severity_curves(cell).items()},
         "n_parameters": cell.n_parameters,
         "seconds": cell.seconds,
@@ -145,7 +147,7 @@ def line(cell: Cell, outcome: Outcome) -> tuple[object, ...]:
         scores.get("score_unclipped"),
         summary.iid if summary else None,
         summary.ood if summary else None,
-        last.scores["score"] if last else None,
+        last.scores.get("score") if last else None,
         round(outcome.seconds, 3),
         max((r.n_parameters for r in outcome.records.values() if r.n_parameters is not None), default=None),
     )

@@ -12,6 +12,7 @@ from leaderboard.boards import Board, boards
 from leaderboard.charts import Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import known_anchors
+from leaderboard.profiles import entrants_of, lines
 from tasks.types import Task
 
 
@@ -54,6 +55,8 @@ def overview(collection: Collection) -> dict[str, Any]:
             ("trials", f"{collection.n_records:,}"),
             ("failed seeds", f"{sum(outcome.verdict in FAILURES for outcome in outcomes):,}"),
         ],
+        "profile": lines(headline),
+        "profiled": entrants_of(lines(headline)),
         "boards": [(p, [view for view in shown if view.board.protocol == p]) for p in protocols],
         "tasks": [(task, len(entries[task_id])) for task_id, task in sorted(collection.suite.items())],
         "models": [model_line(name, headline) for name in models],

@@ -120,10 +120,9 @@ def severity_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list
 
 def learning_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list[Panel]:
     """The metric along the training, in and out of distribution."""
-    curves = {
-        c.entrant: {"in distribution": learning_curve(c, "iid"), "out of distribution": learning_curve(c, "ood")}
-        for c in cells
-    }
+    roles: dict[str, Role] = {"in distribution": "iid", "out of distribution": "ood"}
+    measured = {name: role for name, role in roles.items() if task.spec.with_role(role)}
+    curves = {c.entrant: {name: learning_curve(c, role) for name, role in measured.items()} for c in cells}
     trained_in_steps = {e: named for e, named in curves.items() if all(len(curve) > 1 for curve in named.values())}
     value_range = axes.metric_range(task.spec, measured_anchors(task.spec, anchors), means(trained_in_steps))
     return panels(trained_in_steps, value_range, what=f"{task.spec.metric} by training step")

@@ -212,7 +212,7 @@ def test_a_shortcut_spans_the_plane_with_the_rule() -> None:
     train[:, :2] += torch.tensor([3.0, 1.0]) * sign
     shifted[:, 1:2] += sign
     basis, names = informative_plane(SPEC, {"train": Batch(train, y), "far": Batch(shifted, y)})
-    assert names == ("predicts the target in training", "predicts the target in the ood split")
+    assert names == ("predicts the target in training", "predicts the target in the shifted split")
     assert np.abs(basis[:, 0]).argmax() == 0
     assert np.abs(basis[:, 1]).argmax() == 1
     assert np.allclose((train.numpy() @ basis).std(0), 1)

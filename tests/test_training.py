@@ -148,6 +148,16 @@ def test_batches_of_several_lengths_are_never_mixed() -> None:
     assert abs(share - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 400)
 
 
+def test_without_steps_a_model_is_measured_as_it_is() -> None:
+    """What a task about untrained models gets: one point at step 0, and no parameter moved."""
+    ours = replica(network())
+    train([ours], ERM(PROBLEM), Recipe(), Budget(steps=0, batch_size=8), same)
+    (point,) = ours.points
+    error = float((network()(data().x) - data().y).square().mean())
+    assert (point.step, point.loss) == (0, None) and point.scores["iid"]["mse"] == pytest.approx(error)
+    assert all(torch.equal(a, b) for a, b in zip(network().parameters(), ours.model.parameters(), strict=True))
+
+
 def test_schedules() -> None:
     assert schedule(Recipe(), 5, 10) == 1
     assert [schedule(Recipe(warmup_steps=4), step, 10) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]

@@ -13,7 +13,7 @@ from benchmarks.records import Record, Status, Trial, digest
 from benchmarks.store import Store
 from tasks.registry import Entry
 from tasks.seeds import PUBLIC_WORD, Draw
-from tasks.types import Batch, Budget, Condition, Problem, Row, Source, Split, Summary, Task, TaskSpec
+from tasks.types import Axis, Batch, Budget, Condition, Problem, Row, Source, Split, Summary, Task, TaskSpec
 
 PUBLIC = digest(PUBLIC_WORD)
 SOURCE = Source(
@@ -30,6 +30,7 @@ class Toy(Task):
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
         """One more score, one index, and one index that is undefined."""
         summary = super().summarize(rows)
+        assert summary.ood is not None
         return replace(
             summary,
             scores={**summary.scores, "robustness": summary.ood / 2},
@@ -69,6 +70,36 @@ def toy(task_id: str, tags: Sequence[str] = (), **changes: Any) -> Toy:
     return Toy(replace(spec, **changes))
 
 
+class Described(Toy):
+    """Accuracy on a probe is the index: no answer is the right one there."""
+
+    def summarize(self, rows: Mapping[str, Row]) -> Summary:
+        """Where the probe ended, and when it was first above .5, tell which solution was chosen."""
+        summary = Task.summarize(self, rows)
+        (row,) = rows.values()
+        first = next((step for step, scores in row.curve if scores["probe"]["accuracy"] > 0.5), None)
+        found = {"choice": row.scores["probe"]["accuracy"], **({} if first is None else {"first": float(first)})}
+        return replace(summary, indices=found)
+
+
+CHOICE = Axis("choice", "the short way", "the long way")
+FIRST = Axis("first", "early", "late", (0.0, 100.0))
+DESCRIBED = Described(
+    replace(
+        toy("toy/described-v1").spec,
+        floor=None,
+        ceiling=None,
+        axes=(CHOICE, FIRST),
+        splits=(
+            Split("train", "train", 100),
+            Split("val", "val", 50),
+            Split("iid", "iid", 50),
+            Split("probe", "probe", 50),
+        ),
+        constants={},
+    )
+)
+
 LADDER_SPLITS = (
     Split("train", "train", 100),
     Split("val", "val", 50, severity=0.0),
@@ -80,6 +111,7 @@ SUITE: dict[str, Task] = {
     task.spec.id: task
     for task in (
         toy("toy/flat-v1", ["synthetic"]),
+        DESCRIBED,
         toy("toy/second-v1"),
         toy("toy/control-v1", ["control"]),
         toy(

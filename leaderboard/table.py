@@ -1,0 +1,121 @@
+"""Results as Markdown tables, for a page or a paper: `python -m leaderboard.table results --task simplicity`.
+
+One table of scores and one of indices for each kind of input; entries that were skipped on all of it are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.cells import Cell, Entrant
+from benchmarks.statistics import Estimate
+from leaderboard import wording
+from leaderboard.boards import INPUT_KINDS, input_kind
+from leaderboard.collect import Collection, collect
+from leaderboard.profiles import lines
+from leaderboard.site import KIND_NAMES
+from tasks import registry
+from tasks.card import table
+
+OK, BAD_USAGE = 0, 2
+READING = (
+    "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
+    "An index says between which two solutions a model chose; seeds that did not train are left out, and nothing is "
+    "ranked. Mean over seeds, ± half the 95 % t interval. Seconds are those of one seed of all conditions, one thread."
+)
+
+
+def markdown(collection: Collection) -> str:
+    """Every headline cell, by kind of input."""
+    cells = [cell for cell in collection.cells if cell.entrant.protocol.is_headline]
+    parts = [READING, *(part for kind in INPUT_KINDS for part in tables_of(kind, cells))]
+    return "\n\n".join(parts) + "\n"
+
+
+def tables_of(kind: str, cells: Sequence[Cell]) -> list[str]:
+    """A heading, scores and indices of the tasks of one kind of input; nothing where nobody took them."""
+    own = [cell for cell in cells if input_kind(cell.task) == kind]
+    entrants = sorted({cell.entrant for cell in own if cell.state != "skipped"})
+    if not entrants:
+        return []
+    found = [score_table(own, entrants), index_table(own, entrants), cost_table(own, entrants)]
+    return [f"## {KIND_NAMES[kind]}", *(part for part in found if part)]
+
+
+def score_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
+    """Tasks down, entries across."""
+    by_place = {(cell.task.spec.id, cell.entrant): cell for cell in cells if cell.task.spec.scored}
+    tasks = sorted({task for task, _ in by_place})
+    rows = [[task, *(score_text(by_place.get((task, entrant))) for entrant in entrants)] for task in tasks]
+    return table(["score", *(entrant.label for entrant in entrants)], rows) if rows else ""
+
+
+def index_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
+    """Axes down, what their ends mean, entries across."""
+    rows = [
+        [
+            f"{line.task.spec.id}: {line.axis.index}",
+            f"{wording.number(line.axis.ends[0])} {line.axis.low}",
+            f"{wording.number(line.axis.ends[1])} {line.axis.high}",
+            *(estimate_text(line.positions.get(entrant)) for entrant in entrants),
+        ]
+        for line in lines(cells)
+    ]
+    return table(["index", "low", "high", *(entrant.label for entrant in entrants)], rows) if rows else ""
+
+
+def cost_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
+    """Wall-clock seconds of a seed with one thread, tasks down, entries across."""
+    by_place = {(cell.task.spec.id, cell.entrant): cell for cell in cells}
+    tasks = sorted({task for task, _ in by_place})
+    rows = [[task, *(seconds_text(by_place.get((task, entrant))) for entrant in entrants)] for task in tasks]
+    return table(["seconds a seed", *(entrant.label for entrant in entrants)], rows)
+
+
+def score_text(cell: Cell | None) -> str:
+    """The score, and how many seeds it is not made of."""
+    if cell is None:
+        return ""
+    if cell.score is None:
+        return wording.VERDICTS[cell.state][1]
+    lost = f" ({wording.lost_briefly(cell)})" if cell.failures else ""
+    return estimate_text(cell.score) + lost
+
+
+def estimate_text(estimate: Estimate | None) -> str:
+    """`0.53 ± 0.04`."""
+    if estimate is None:
+        return "–"
+    return f"{wording.score(estimate.mean)} {wording.margin(estimate)}".strip()
+
+
+def seconds_text(cell: Cell | None) -> str:
+    """Two digits."""
+    return "–" if cell is None or cell.seconds is None else f"{cell.seconds:.2g}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m leaderboard.table", description="Results as Markdown tables.")
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folders of benchmarks.run")
+    parser.add_argument(
+        "--task", nargs="+", default=["all"], metavar="WORD", help="tasks, families, tags (default: all)"
+    )
+    options = parser.parse_args(arguments)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # reading results asks no server
+    try:
+        suite = {entry.id: registry.load(entry.id) for entry in registry.select(options.task)}
+        collection = collect(options.results, suite)
+    except (registry.UnknownName, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    sys.stdout.write(markdown(collection))
+    return OK
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
