@@ -1,4 +1,5 @@
-# make shift: set up, run the shift family for a few contrasting baselines, build the site.   make test: set up, check, test.
+# make shift, make simplicity: set up, run the family for a few contrasting baselines, build the site.
+# make test: set up, check, test.
 PYTHON ?= python3
 VENV ?= .venv
 MODELS ?= linear mlp lstm knn
@@ -7,12 +8,12 @@ RESULTS ?= results
 SITE ?= site
 bin = $(VENV)/bin
 
-.PHONY: shift test tabular clean
+.PHONY: shift simplicity test tabular clean
 
-shift: $(VENV)/.installed
-	$(bin)/python -m benchmarks.run --task shift --model $(MODELS) --seeds $(SEEDS) --results $(RESULTS) $(if $(RETRY),--retry $(RETRY)) || test $$? -eq 1
+shift simplicity: $(VENV)/.installed
+	$(bin)/python -m benchmarks.run --task $@ --model $(MODELS) --seeds $(SEEDS) --results $(RESULTS) $(if $(RETRY),--retry $(RETRY)) || test $$? -eq 1
 	$(bin)/python -m leaderboard.build $(RESULTS) --out $(SITE)
-	@test -e $(VENV)/.installed-tabular || echo "The houses and bikes tasks were skipped: make tabular fetches their tables (34 MB), then make shift RETRY=skipped."
+	@test $@ != shift -o -e $(VENV)/.installed-tabular || echo "The houses and bikes tasks were skipped: make tabular fetches their tables (34 MB), then make shift RETRY=skipped."
 
 test: $(VENV)/.installed-test
 	$(bin)/ruff check .

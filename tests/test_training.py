@@ -153,7 +153,8 @@ def test_without_steps_a_model_is_measured_as_it_is() -> None:
     ours = replica(network())
     train([ours], ERM(PROBLEM), Recipe(), Budget(steps=0, batch_size=8), same)
     (point,) = ours.points
-    error = float((network()(data().x) - data().y).square().mean())
+    with torch.no_grad():
+        error = float((network()(data().x) - data().y).square().mean())
     assert (point.step, point.loss) == (0, None) and point.scores["iid"]["mse"] == pytest.approx(error)
     assert all(torch.equal(a, b) for a, b in zip(network().parameters(), ours.model.parameters(), strict=True))
 
