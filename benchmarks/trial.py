@@ -94,7 +94,7 @@ def fit(estimator: Any, task: Task, trial: Trial, train: Sequence[Batch], measur
     def predict(x: Tensor) -> Tensor:
         return training.predict(model, x, lambda outputs, part: check(outputs, x=part))
 
-    def fresh(seed: int) -> Predict:
+    def fresh(number: int) -> Predict:
         raise contract.NotApplicable("is fitted, not initialised: there is no untrained instance to measure")
 
     return [Point(0, None, task.measure(trial.condition, Trained(predict, fresh), measured))]
@@ -112,9 +112,13 @@ def fit_network(
     """A network's measurements at fixed steps."""
     problem, draw = task.spec.problem, Draw(trial.task, trial.seed)
 
-    def fresh(seed: int) -> Predict:
-        network = build(seed).eval()
-        return lambda x: contract.check_outputs(network(x), problem, x)
+    def check(outputs: Tensor, x: Tensor) -> Tensor:
+        return contract.check_outputs(outputs, problem, x)
+
+    def fresh(number: int) -> Predict:
+        # from the draw: instance 0 of one seed is not instance 0 of the next
+        network = build(draw.generator("fresh", number).initial_seed()).eval()
+        return lambda x: training.predict(network, x, check)
 
     replica = training.Replica(
         model,
@@ -127,7 +131,7 @@ def fit_network(
         load_algorithm(trial.algorithm)(problem),
         recipe,
         scaled(task.spec.budget, trial.budget_scale),
-        check=lambda outputs, x: contract.check_outputs(outputs, problem, x),
+        check=check,
     )
     return replica.points
 

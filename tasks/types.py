@@ -299,7 +299,8 @@ class Summary:
 class Trained:
     """A model as the harness hands it to `Task.measure`: it predicts, and its class can be asked for fresh instances.
 
-    `fresh(seed)` is an untrained instance, also as a function of inputs; an estimator has none.
+    `fresh(0)`, `fresh(1)`, ... are untrained instances, also as functions of inputs, and others in every trial seed; an
+    estimator has none.
     """
 
     predict: Predict

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from baselines import contract, references
+from baselines.algorithms.erm import ERM
 from baselines.contract import FittedEstimator, NotApplicable
 from baselines.models import kernel_ridge
 from baselines.models.boosting import Boosting
@@ -18,8 +19,10 @@ from baselines.models.cnn import Cnn
 from baselines.models.kernel_ridge import KernelRidge
 from baselines.models.knn import Knn
 from baselines.models.linear import Linear
-from baselines.models.mlp import Mlp, Snake
-from tasks.types import Batch, InputKind, OutputKind, Problem, Recipe
+from baselines.models.mlp import Gaussian, Mlp, Sine, Snake
+from baselines.models.random_features import RandomFeatures
+from benchmarks.training import Replica, model_parameters, train
+from tasks.types import Batch, Budget, InputKind, OutputKind, Problem, Recipe
 
 SHAPES: dict[InputKind, list[tuple[int, ...]]] = {
     "vector": [(1,), (7,)],
@@ -27,8 +30,8 @@ SHAPES: dict[InputKind, list[tuple[int, ...]]] = {
     "image": [(1, 3, 3), (2, 14, 14), (1, 32, 16)],
 }
 NAMES = {
-    "linear", "mlp", "mlp-large", "mlp-tanh", "mlp-tanh-large", "mlp-snake", "mlp-snake-large", "cnn", "cnn-large",
-    "knn", "kernel-ridge", "boosting",
+    "linear", "mlp", "mlp-large", "mlp-tanh", "mlp-tanh-large", "mlp-snake", "mlp-snake-large", "mlp-sine",
+    "mlp-gaussian", "cnn", "cnn-large", "knn", "kernel-ridge", "boosting", "random-features", "random-features-large",
 }  # fmt: skip
 ESTIMATORS = (Knn, KernelRidge, Boosting)
 
@@ -97,7 +100,7 @@ def test_large_models_are_larger_and_are_not_run_by_default(name: str) -> None:
     assert name not in {model.name for model in references.select([])}
 
 
-@pytest.mark.parametrize("name", ["mlp", "mlp-tanh", "mlp-snake", "cnn"])
+@pytest.mark.parametrize("name", ["mlp", "mlp-tanh", "mlp-snake", "mlp-sine", "mlp-gaussian", "cnn"])
 def test_initialisation_depends_on_the_seed_alone(name: str) -> None:
     asked = problem((1, 8, 8))
     x = batch_for(asked).x
@@ -147,11 +150,71 @@ def test_snake_is_its_formula_and_never_falls() -> None:
     assert (Snake()(line).diff() >= -1e-12).all()
 
 
+def test_sine_and_gaussian_are_their_formulas() -> None:
+    x = torch.tensor([0.0, math.pi / 6, -math.pi / 6, 1 / 3])
+    assert torch.allclose(Sine()(x), torch.tensor([0.0, 1.0, -1.0, math.sin(1)]), atol=1e-6)
+    assert torch.allclose(Sine(frequency=1.0)(x), torch.sin(x))
+    assert torch.allclose(Gaussian()(x)[[0, 3]], torch.tensor([1.0, math.exp(-0.5)]), atol=1e-6)
+    assert torch.equal(Gaussian()(x[1:2]), Gaussian()(x[2:3]))
+    assert torch.allclose(Gaussian(sharpness=1.0)(x), torch.exp(-(x**2) / 2))
+
+
+@pytest.mark.parametrize(("name", "unit"), [("mlp-sine", Sine), ("mlp-gaussian", Gaussian)])
+@pytest.mark.parametrize("dimension", [1, 32])
+def test_units_with_a_scale_start_neither_linear_nor_chaotic(name: str, unit: type, dimension: int) -> None:
+    """What a unit sees, times 3, has a root mean square of order 1 in both hidden layers, for standardized inputs."""
+    asked = problem((dimension,), "values", 1, n_train=1000)
+    net = built(name, asked)
+    seen: list[torch.Tensor] = []
+    for layer in net.layers:
+        if isinstance(layer, unit):
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        net(batch_for(asked).x)
+    assert len(seen) == 2
+    for arguments in seen:
+        assert 0.8 < float((3 * arguments).square().mean().sqrt()) < 3
+
+
 def test_mlp_has_the_depth_width_and_units_that_it_says() -> None:
     net = Mlp(problem((4,), n_outputs=3), width=8, depth=3, activation="tanh")
     linears = [layer for layer in net.layers if isinstance(layer, torch.nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in linears] == [(4, 8), (8, 8), (8, 8), (8, 3)]
     assert sum(isinstance(layer, torch.nn.Tanh) for layer in net.layers) == 3
+
+
+def test_random_features_stay_as_drawn_and_are_not_counted() -> None:
+    asked = problem((3, 4, 4), "classes", 5, n_train=64)
+    net, other, batch = (
+        built("random-features", asked, seed=1),
+        built("random-features", asked, seed=2),
+        batch_for(asked),
+    )
+    assert isinstance(net, RandomFeatures)
+    assert not torch.equal(net.features.weight, other.features.weight)
+    assert model_parameters(net) == 5 * 2048 + 5
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    recipe = Recipe().override({**RandomFeatures.recipe, "weight_decay": 0.1, "clip_norm": 1.0})
+    replica = Replica(net, [batch], torch.Generator().manual_seed(0), lambda predict: {})
+    train([replica], ERM(asked), recipe, Budget(steps=3, batch_size=16, evaluations=1), lambda outputs, x: outputs)
+    after = net.state_dict()
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"features.weight", "features.bias"}
+
+
+def test_random_features_converge_to_the_arc_cosine_kernel() -> None:
+    """E relu(w . u) relu(w . v) = |u| |v| (sin t + (pi - t) cos t) / (2 pi) var w, t the angle (Cho and Saul, 2009).
+
+    The bias is a coordinate of u and v that is always 1. 500,000 features: the error is under five standard errors.
+    """
+    torch.manual_seed(0)
+    net = RandomFeatures(problem((3,)), width=500_000)
+    u, v = torch.tensor([[1.0, 2.0, -0.5]]), torch.tensor([[-0.3, 0.4, 1.0]])
+    with torch.no_grad():
+        products = (net.features(u).relu() * net.features(v).relu()).double().flatten()
+    a, b = (torch.cat([row[0], torch.ones(1)]).double() for row in (u, v))
+    angle = torch.arccos(a @ b / (a.norm() * b.norm()))
+    kernel = a.norm() * b.norm() * (angle.sin() + (math.pi - angle) * angle.cos()) / (2 * math.pi) * 2 / 3
+    assert abs(float(products.mean() - kernel)) < 5 * float(products.std()) / math.sqrt(len(products))
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn-large"])

@@ -1,4 +1,4 @@
-"""GRU, LSTM and Transformer: shapes, what an answer may depend on, attention by its formula, and that they learn."""
+"""Models of sequences: shapes, what an answer may depend on, their formulas term by term, and that they learn."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from baselines import contract, references
 from baselines.models import transformer
+from baselines.models.ssm import Ssm, recurrence
+from baselines.models.tcn import Tcn
 from baselines.models.transformer import Block, Transformer, sinusoids
 from tasks.types import Problem, Recipe
 
-NAMES = ("gru", "gru-large", "lstm", "lstm-large", "transformer", "transformer-large")
-SMALL = ("gru", "lstm", "transformer")
+SMALL = ("gru", "lstm", "ssm", "ssm-signed", "tcn", "transformer")
+NAMES = (*SMALL, *(f"{name}-large" for name in SMALL))
+RECURRENT = ("gru", "lstm", "ssm", "ssm-signed")
 
 TOKENS = Problem("tokens", (20,), "classes", n_outputs=3, n_train=100, vocabulary=5)
 SIGNAL = Problem("signal", (2, 41), "classes", n_outputs=10, n_train=100)
@@ -57,7 +60,7 @@ def test_signals_get_answers(name: str) -> None:
 
 
 def test_kinds_that_do_not_fit_are_refused() -> None:
-    for name in ("gru", "lstm"):
+    for name in (*RECURRENT, "tcn"):
         with pytest.raises(contract.NotApplicable, match="not image"):
             build(name, IMAGE)
     with pytest.raises(contract.NotApplicable, match="not for images"):
@@ -68,7 +71,7 @@ def test_kinds_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("gru", SIGNAL), ("lstm", SIGNAL), ("transformer", SIGNAL), ("transformer", IMAGE)],
+    [*((name, SIGNAL) for name in SMALL), ("transformer", IMAGE)],
     ids=lambda value: value if isinstance(value, str) else value.input_kind,
 )
 def test_every_input_number_matters(name: str, problem: Problem) -> None:
@@ -101,8 +104,8 @@ def test_one_answer_depends_on_every_token(name: str) -> None:
         assert ((model(neighbours) - model(x)).abs().amax(-1) > 1e-6).all()
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
-def test_recurrent_answers_are_those_of_the_prefixes(name: str) -> None:
+@pytest.mark.parametrize("name", [*RECURRENT, "tcn"])
+def test_answers_in_one_direction_are_those_of_the_prefixes(name: str) -> None:
     """With the same weights, the answer at position t is the answer to the string up to t."""
     whole, positions = build(name, TOKENS), build(name, replace(TOKENS, per_position=True))
     positions.load_state_dict(whole.state_dict())
@@ -155,6 +158,72 @@ def test_an_image_is_cut_in_four_by_four_patches(side: int, patches: int) -> Non
     model = build("transformer", replace(IMAGE, input_shape=(3, side, side)))
     assert isinstance(model, Transformer)
     assert model.embed(torch.zeros(1, 3, side, side)).flatten(2).shape[2] == patches
+
+
+@pytest.mark.parametrize("length", [2, 3, 16, 37, 200])
+def test_doubling_is_the_loop(length: int) -> None:
+    """Eigenvalues in [-1, 1], some exactly at its ends and at 0: values and gradients of the plain recurrence."""
+    generator = torch.Generator().manual_seed(length)
+    decay = (3 * torch.randn(2, length, 5, generator=generator)).clamp(-1, 1)
+    decay[torch.rand(decay.shape, generator=generator) < 0.1] = 0
+    drive = torch.randn(2, length, 5, generator=generator)
+    decay.requires_grad_(), drive.requires_grad_()
+    state, states = torch.zeros(2, 5), []
+    for t in range(length):
+        state = decay[:, t] * state + drive[:, t]
+        states.append(state)
+    loop, fast = torch.stack(states, dim=1), recurrence(decay, drive)
+    torch.testing.assert_close(fast, loop, atol=1e-5, rtol=1e-5)
+    weight = torch.randn(loop.shape, generator=generator)
+    for ours, theirs in zip(
+        *(torch.autograd.grad((weight * h).sum(), (decay, drive)) for h in (fast, loop)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_eigenvalues_of_both_signs_hold_a_parity_exactly() -> None:
+    """h -> (1 - 2x) h + x takes 0 to 1 and 1 to 0 at every one: the solution that `ssm` cannot represent."""
+    bits = torch.randint(2, (8, 3000, 1), generator=torch.Generator().manual_seed(0)).float()
+    assert torch.equal(recurrence(1 - 2 * bits, bits), bits.cumsum(1) % 2)
+
+
+@pytest.mark.parametrize(("name", "lowest"), [("ssm", 0), ("ssm-signed", -1)])
+def test_eigenvalues_fill_their_interval(name: str, lowest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the inputs are, eigenvalues lie in [0, 1] or [-1, 1], and large weights reach both ends."""
+    seen: list[Tensor] = []
+
+    def watched(decay: Tensor, drive: Tensor) -> Tensor:
+        seen.append(decay)
+        return recurrence(decay, drive)
+
+    monkeypatch.setattr("baselines.models.ssm.recurrence", watched)
+    model = build(name, TOKENS)
+    assert isinstance(model, Ssm)
+    with torch.no_grad():
+        model.blocks[0].eigenvalue_drive_gate.weight.mul_(100)  # type: ignore[union-attr, operator]
+        model(strings(50, 20))
+    eigenvalues = seen[0]
+    assert len(seen) == 2
+    assert lowest <= float(eigenvalues.min()) < lowest + 1e-3
+    assert 1 - 1e-3 < float(eigenvalues.max()) <= 1
+
+
+def test_a_temporal_convolution_reaches_sixty_one_tokens_and_no_further() -> None:
+    model = build("tcn", TOKENS)
+    assert isinstance(model, Tcn)
+    x = strings(1, 80)
+    others = x.repeat(80, 1)
+    others[range(80), range(80)] = (x[0] + 1) % 5
+    with torch.no_grad():
+        moved = (model.double()(others) - model(x)).abs().amax(-1) > 1e-12
+    assert moved.tolist() == [False] * (80 - 61) + [True] * 61
+
+
+def test_a_temporal_convolution_knows_no_absolute_position() -> None:
+    """Beyond its reach from the start, a string shifted by one has the same answers, shifted by one."""
+    model, x = build("tcn", replace(TOKENS, per_position=True)), strings(2, 90)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[:, 61:], model(x[:, 1:])[:, 60:])
 
 
 @pytest.mark.parametrize("name", SMALL)

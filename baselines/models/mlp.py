@@ -1,4 +1,4 @@
-"""Fully connected networks on the flattened input, with ReLU, tanh or snake units, at two sizes."""
+"""Fully connected networks on the flattened input; the units are ReLU, tanh, snake, sine or Gaussian."""
 
 from __future__ import annotations
 
@@ -42,9 +42,19 @@ ENTRIES = {
         "hparams": {"activation": "snake", "width": 512, "depth": 3},
         "large": True,
     },
+    "mlp-sine": {
+        "class": "Mlp",
+        "summary": "2 hidden layers of 128 sine units, sin(3 x)",
+        "hparams": {"activation": "sine"},
+    },
+    "mlp-gaussian": {
+        "class": "Mlp",
+        "summary": "2 hidden layers of 128 Gaussian units, exp(-(3 x)^2 / 2)",
+        "hparams": {"activation": "gaussian"},
+    },
 }
 
-Activation = Literal["relu", "tanh", "snake"]
+Activation = Literal["relu", "tanh", "snake", "sine", "gaussian"]
 
 
 class Snake(nn.Module):
@@ -58,7 +68,39 @@ class Snake(nn.Module):
         return x + torch.sin(self.frequency * x).square() / self.frequency
 
 
-ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "snake": Snake}
+class Sine(nn.Module):
+    """sin(a x), the unit of SIREN (Sitzmann, Martel, Bergman, Lindell, Wetzstein, NeurIPS 2020).
+
+    torch's default weights, uniform within 1 / sqrt(fan_in), times 3 are uniform within 3 / sqrt(fan_in); SIREN wants
+    sqrt(6) = 2.4 in place of 3, so that the sine's argument has a deviation near 1 in every layer.
+    """
+
+    def __init__(self, frequency: float = 3.0) -> None:
+        super().__init__()
+        self.frequency = frequency
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.frequency * x)
+
+
+class Gaussian(nn.Module):
+    """exp(-(a x)^2 / 2): a bump of width 1 / a (Ramasinghe, Lucey, ECCV 2022)."""
+
+    def __init__(self, sharpness: float = 3.0) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(-(self.sharpness * x).square() / 2)
+
+
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "snake": Snake,
+    "sine": Sine,
+    "gaussian": Gaussian,
+}
 
 
 class Mlp(nn.Module):

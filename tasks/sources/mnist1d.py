@@ -107,12 +107,25 @@ def released() -> tuple[Floats, Ints, Ints]:
     The first 4,000 are for training, the last 1,000 for testing; both went into the standardization. Position j of a
     shuffled signal is position `order[j]` of the plain one.
     """
+    signals, labels, order = released_raw()
+    mean, sd = released_standardization()
+    return (signals - mean) / sd, labels, order
+
+
+def released_standardization() -> tuple[float, float]:
+    """Mean and standard deviation over the positions of all 5,000 published signals, as they were made."""
+    signals, _, _ = released_raw()
+    return float(signals.mean()), float(signals.std())
+
+
+@cache
+def released_raw() -> tuple[Floats, Ints, Ints]:
+    """What `released` gives, before the standardization; not to be written to."""
     stream = np.random.RandomState(RELEASED_SEED)
     latents = sequential_latents(N_RELEASED, stream)
     rows = stream.permutation(N_RELEASED)
     order = stream.permutation(LENGTH)
-    signals = render(latents)[rows]
-    return (signals - signals.mean()) / signals.std(), latents.label[rows], order
+    return render(latents)[rows], latents.label[rows], order
 
 
 def sequential_latents(n: int, stream: np.random.RandomState) -> Latents:

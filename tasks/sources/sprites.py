@@ -7,7 +7,9 @@ shape to itself, so that orientations from 0 to 90 degrees can always be told ap
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -42,26 +44,40 @@ def render(indices: Tensor) -> Tensor:
     in position shifts the image by exactly one pixel.
     """
     shape, scale, orientation, x, y = indices.unbind(1)
-    stamp = torch.arange(STAMP)
-    rows = y.view(-1, 1, 1) + stamp.view(1, STAMP, 1)
-    columns = x.view(-1, 1, 1) + stamp.view(1, 1, STAMP)
-    images = torch.zeros(len(indices), SIDE, SIDE)
-    images[torch.arange(len(indices)).view(-1, 1, 1), rows, columns] = stamps()[shape, scale, orientation]
-    return images.unsqueeze(1)
+    return place(stamps()[shape, scale, orientation], y, x, (SIDE, SIDE)).unsqueeze(1)
+
+
+def place(stamps: Tensor, top: Tensor, left: Tensor, size: tuple[int, int]) -> Tensor:
+    """Black images (N, *size), each with its stamp (N, H, W) set in, the upper left corner at (top, left), (N,)."""
+    height, width = stamps.shape[1:]
+    rows = top.view(-1, 1, 1) + torch.arange(height).view(1, -1, 1)
+    columns = left.view(-1, 1, 1) + torch.arange(width).view(1, 1, -1)
+    images = torch.zeros(len(stamps), *size)
+    images[torch.arange(len(stamps)).view(-1, 1, 1), rows, columns] = stamps
+    return images
 
 
 @cache
 def stamps() -> Tensor:
-    """Every sprite in the middle of 13 x 13 pixels, (shape, scale, orientation, row, column); 8 x 8 points a pixel."""
-    points = (torch.arange(STAMP * SUBPIXELS) + 0.5) / SUBPIXELS - STAMP / 2
+    """Every sprite in the middle of 13 x 13 pixels, (shape, scale, orientation, row, column)."""
+    radius = torch.linspace(*RADIUS_PX, FACTORS["scale"])
+    angle = torch.linspace(*ORIENTATION_DEG, FACTORS["orientation"])
+    return torch.stack([drawn(inside, radius, angle, STAMP) for inside in (rectangle, ellipse, triangle)])
+
+
+def drawn(inside: Callable[[Tensor, Tensor], Tensor], radius_px: Tensor, angle_deg: Tensor, side: int) -> Tensor:
+    """A shape of S radii at A angles in the middle of side x side pixels: coverage (S, A, side, side), in [0, 1].
+
+    `inside` tells of points in units of the radius, along the shape's axis and across it, whether they are covered;
+    it is asked at 8 x 8 points a pixel.
+    """
+    points = (torch.arange(side * SUBPIXELS) + 0.5) / SUBPIXELS - side / 2
     down, right = torch.meshgrid(points, points, indexing="ij")
-    radius = torch.linspace(*RADIUS_PX, FACTORS["scale"]).view(-1, 1, 1, 1)
-    angle = torch.deg2rad(torch.linspace(*ORIENTATION_DEG, FACTORS["orientation"])).view(-1, 1, 1)
+    radius, angle = radius_px.view(-1, 1, 1, 1), torch.deg2rad(angle_deg).view(-1, 1, 1)
     along = (angle.cos() * right - angle.sin() * down) / radius  # counter-clockwise, rows count downwards
     across = (angle.sin() * right + angle.cos() * down) / radius
-    inside = torch.stack([rectangle(along, across), ellipse(along, across), triangle(along, across)]).float()
-    pixels = inside.reshape(*inside.shape[:3], STAMP, SUBPIXELS, STAMP, SUBPIXELS)
-    coverage: Tensor = pixels.mean(dim=(4, 6))
+    covered = inside(along, across).float().unflatten(3, (side, SUBPIXELS)).unflatten(2, (side, SUBPIXELS))
+    coverage: Tensor = covered.mean(dim=(3, 5))
     return coverage
 
 
@@ -78,7 +94,12 @@ def ellipse(along: Tensor, across: Tensor) -> Tensor:
 
 def triangle(along: Tensor, across: Tensor) -> Tensor:
     """Isosceles, the tip at radius 1; area 0.9."""
+    return convex(TRIANGLE, along, across)
+
+
+def convex(corners: Sequence[tuple[float, float]], along: Tensor, across: Tensor) -> Tensor:
+    """The polygon with these corners, counter-clockwise."""
     inside = torch.ones_like(along, dtype=torch.bool)
-    for (x0, y0), (x1, y1) in zip(TRIANGLE, TRIANGLE[1:] + TRIANGLE[:1], strict=True):
+    for (x0, y0), (x1, y1) in pairwise([*corners, corners[0]]):
         inside &= (x1 - x0) * (across - y0) > (y1 - y0) * (along - x0)  # left of each side
     return inside

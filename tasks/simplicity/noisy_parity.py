@@ -1,0 +1,200 @@
+"""Labels are the parity of two of twenty bits, and one training label in twenty is wrong: the rule, or the list?
+
+Both fit. A model that found the rule contradicts the wrong training labels; a model that keeps the list of its
+training examples repeats them, and knows nothing about other strings.
+
+    1 0 0 1 1 0 1 1 0 0 1 0 1 1 0 1 0 0 1 0   bits 2 and 11 decide (from 0): 0 + 0, so the label is 0
+    0 1 1 0 1 0 0 0 1 0 0 1 1 0 0 1 1 0 1 1   1 + 1: the label is 0, but training may say 1
+
+The same world is shown as a vector of signs to some models and as a string of tokens to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tasks.registry import Entry
+from tasks.seeds import Draw
+from tasks.types import (
+    Axis,
+    Batch,
+    Budget,
+    Predictor,
+    Problem,
+    Row,
+    Source,
+    Split,
+    Summary,
+    Task,
+    TaskSpec,
+    class_logits,
+)
+
+ENTRIES = {
+    "simplicity/noisy-parity-v1": {
+        "summary": "parity of 2 of 20 signs with 5 % wrong labels in training and none in the test",
+        "input": "vector",
+        "tags": ["synthetic", "classification", "closed-form"],
+    },
+    "simplicity/noisy-parity-tokens-v1": {
+        "summary": "parity of 2 of 20 tokens with 5 % wrong labels in training and none in the test",
+        "input": "tokens",
+        "tags": ["synthetic", "classification", "closed-form"],
+    },
+    "simplicity/noisy-parity-tokens-control-v1": {
+        "summary": "parity of 2 of 20 tokens, all labels right, and each training string seen once",
+        "input": "tokens",
+        "tags": ["synthetic", "classification", "closed-form", "control"],
+    },
+}
+
+N_BITS = 20
+BATCH, STEPS = 64, 1_500
+RIGHT, WRONG = "train-right", "train-wrong"
+UNKNOWN = -1
+
+
+class NoisyParity(Task):
+    """Which two bits decide, one in each half, is drawn per seed. Of the labels of a noisy split exactly 5 % are wrong.
+
+    No string occurs twice, in whatever splits: whoever only kept the training list knows nothing about the test.
+    """
+
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        """Strings x (N, 20), as tokens or as signs -1 and +1, labels y (N,), and the right labels in `latent` (N,)."""
+        if split.role == "probe":
+            return self.training_examples(split, draw)
+        bits = strings(self.place(split), draw)
+        right = parity(bits, relevant_bits(draw))
+        wrong = torch.zeros_like(right)
+        order = torch.randperm(split.size, generator=draw.generator(split.name, "noise"))
+        wrong[order[: n_wrong(split)]] = 1
+        return Batch(self.encode(bits), right ^ wrong, latent=right)
+
+    def place(self, split: Split) -> slice:
+        """Where in the shuffled list of all strings this split lies."""
+        drawn = self.spec.with_role("train", "val", "iid", "ood")
+        first = sum(before.size for before in drawn[: drawn.index(split)])
+        return slice(first, first + split.size)
+
+    def encode(self, bits: Tensor) -> Tensor:
+        """Bits (N, 20) as the models get them."""
+        return bits if self.spec.problem.input_kind == "tokens" else 2.0 * bits - 1
+
+    def training_examples(self, split: Split, draw: Draw) -> Batch:
+        """The training examples whose labels are right, or those whose labels are wrong."""
+        (train,) = self.spec.with_role("train")
+        batch = self.sample("default", train, draw)
+        assert batch.latent is not None
+        chosen = (batch.y != batch.latent) == (split.name == WRONG)
+        return batch.map(lambda values: values[chosen])
+
+    def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
+        """`oracle` knows which bits decide; `memorizer` keeps the training list, and has no idea of other strings."""
+        (train,) = self.spec.with_role("train")
+        known, relevant = self.sample(condition, train, draw), relevant_bits(draw)
+        label_of = {row.tobytes(): int(y) for row, y in zip(known.x.numpy(), known.y, strict=True)}
+
+        def memorizer(batch: Batch) -> Tensor:
+            labels = torch.tensor([label_of.get(row.tobytes(), UNKNOWN) for row in batch.x.numpy()])
+            return class_logits(labels.clamp(min=0), 2) * (labels != UNKNOWN)[:, None]
+
+        return {"oracle": lambda batch: class_logits(parity(batch.x > 0, relevant), 2), "memorizer": memorizer}
+
+    def summarize(self, rows: Mapping[str, Row]) -> Summary:
+        """Indices `memorized` and `fitted`: the shares of the wrong, and of all, training labels that a model gives.
+
+        They are read at the last measured step, whichever was selected: by then whoever keeps a list has kept it. The
+        gate is for `fitted`, since a list that was kept is something learned. The control has neither.
+        """
+        summary = super().summarize(rows)
+        if not self.spec.axes:
+            return summary
+        (row,) = rows.values()
+        last = row.curve[-1][1] if row.curve else row.scores
+        share = {split.name: split.size / self.spec.problem.n_train for split in self.spec.with_role("probe")}
+        fitted = sum(share[name] * last[name]["accuracy"] for name in share)
+        indices = {"memorized": last[WRONG]["accuracy"], "fitted": fitted}
+        return replace(summary, trained=self.passes_gate(fitted), indices=indices)
+
+
+def n_wrong(split: Split) -> int:
+    """How many of a split's labels are wrong."""
+    noise = split.params["noise"]
+    assert isinstance(noise, float)
+    return round(noise * split.size)
+
+
+def strings(place: slice, draw: Draw) -> Tensor:
+    """A part of the shuffled list of all strings: bits (N, 20), int64."""
+    shuffled = torch.randperm(2**N_BITS, generator=draw.generator("world", "strings"))
+    return shuffled[place, None] >> torch.arange(N_BITS) & 1
+
+
+def relevant_bits(draw: Draw) -> Tensor:
+    """The positions (2,) of the bits that decide: one in each half of the string."""
+    half = N_BITS // 2
+    return torch.randint(half, (2,), generator=draw.generator("world", "relevant")) + torch.tensor([0, half])
+
+
+def parity(bits: Tensor, relevant: Tensor) -> Tensor:
+    """Whether an odd number of the relevant bits is set: bits (N, 20) to labels (N,), int64."""
+    return bits[:, relevant].sum(1) % 2
+
+
+BHATTAMISHRA = Source(
+    key="bhattamishra2023simplicity",
+    authors="Satwik Bhattamishra, Arkil Patel, Varun Kanade, Phil Blunsom",
+    title="Simplicity Bias in Transformers and their Ability to Learn Sparse Boolean Functions",
+    venue="ACL",
+    year=2023,
+    url="https://aclanthology.org/2023.acl-long.317/",
+)
+
+
+AXIS = Axis("memorized", low="rule in spite of the noise", high="memorizes the noise")
+
+
+def splits(n_train: int, noise: float) -> tuple[Split, ...]:
+    """Four drawn splits, the test with right labels only; with noise, also the training examples in two parts."""
+    train = Split("train", "train", n_train, {"noise": noise})
+    drawn = (
+        train,
+        Split("val", "val", 1_000, {"noise": noise}),
+        Split("iid", "iid", 2_000, {"noise": noise}),
+        Split("clean", "ood", 2_000, {"noise": 0.0}),
+    )
+    if not noise:
+        return drawn
+    return (*drawn, Split(RIGHT, "probe", n_train - n_wrong(train)), Split(WRONG, "probe", n_wrong(train)))
+
+
+def build(entry: Entry) -> Task:
+    tokens, control = entry.input == "tokens", "control" in entry.tags
+    n_train, noise = (BATCH * STEPS, 0.0) if control else (1_000, 0.05)
+    spec = TaskSpec(
+        entry=entry,
+        question="With wrong labels among the training data, does a model find the rule or keep the list?",
+        problem=Problem(
+            "tokens" if tokens else "vector",
+            (N_BITS,),
+            "classes",
+            n_outputs=2,
+            n_train=n_train,
+            vocabulary=2 if tokens else None,
+        ),
+        splits=splits(n_train, noise),
+        axes=() if control else (AXIS,),
+        budget=Budget(STEPS, BATCH, evaluations=6, seconds=300.0),
+        metric="accuracy",
+        floor="memorizer",
+        ceiling="oracle",
+        gate=0.75,
+        sources=(BHATTAMISHRA,),
+        notes=("x",),
+    )
+    return NoisyParity(spec)

@@ -1,0 +1,238 @@
+"""One to four training examples that several rules explain: which of them does an untouched prompt get?
+
+rule-count       a^20 : b^20                         a^23 :  count 23 b's, or memory 20
+rule-multiply    a^10 : b^20                         a^12 :  add 22 b's, multiply 24, or memory 20
+rule-hierarchy   w^4 c w^4 : c, w and c in {a, b}    a^6 b a^6 :  hierarchical b, the middle; linear a, the fifth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from tasks.registry import Entry
+from tasks.seeds import Draw
+from tasks.sources import answers
+from tasks.types import (
+    Axis,
+    Batch,
+    Budget,
+    Condition,
+    Predictor,
+    Problem,
+    Recipe,
+    Row,
+    Source,
+    Split,
+    Summary,
+    Task,
+    TaskSpec,
+    class_logits,
+)
+
+ENTRIES = {
+    "simplicity/rule-count-v1": {
+        "summary": "one example, a^n to b^n: count the a's, or remember the answer",
+        "input": "tokens",
+        "tags": ["synthetic", "sequence", "rule-or-memory"],
+    },
+    "simplicity/rule-multiply-v1": {
+        "summary": "one example, a^n to b^2n: double, add n, or remember the answer",
+        "input": "tokens",
+        "tags": ["synthetic", "sequence", "rule-or-memory"],
+    },
+    "simplicity/rule-hierarchy-v1": {
+        "summary": "four examples of nine letters: answer with the middle one, or with the fifth",
+        "input": "tokens",
+        "tags": ["synthetic", "sequence", "rule-or-memory"],
+    },
+}
+
+A, B, SEPARATOR, END = range(4)
+VOCABULARY = 4
+
+Tokens = Sequence[int]
+Rule = Callable[[Tokens, int], Tokens]
+"""A prompt and the size of the training prompts to an answer."""
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """`prompts(n)` are all prompts of size n. Training shows those of one size, and the answer on which rules agree.
+
+    Each of `sizes` is a training of its own, tested on prompts whose size differs by up to `reach`. `rules` are by
+    name, those that are read off the prompt first, and last the one that is not.
+    """
+
+    prompts: Callable[[int], list[Tokens]]
+    sizes: tuple[int, ...]
+    reach: int
+    rules: Mapping[str, Rule]
+    axes: tuple[Axis, ...]
+
+    @property
+    def alternative(self) -> str:
+        """The last rule, which the others are compared with."""
+        return list(self.rules)[-1]
+
+    def held_out(self, size: int) -> list[Tokens]:
+        """Prompts around a training size on which every rule gives another answer; training prompts are none."""
+        near = [p for n in range(size - self.reach, size + self.reach + 1) for p in self.prompts(n)]
+        return [p for p in near if len({tuple(rule(p, size)) for rule in self.rules.values()}) == len(self.rules)]
+
+
+def letters(n: int) -> list[Tokens]:
+    """a^n."""
+    return [[A] * n]
+
+
+def nested(n: int) -> list[Tokens]:
+    """w^n c w^n for w and c in {a, b}."""
+    return [[w] * n + [c] + [w] * n for w, c in product((A, B), repeat=2)]
+
+
+PUZZLES = {
+    "simplicity/rule-count": Puzzle(
+        prompts=letters,
+        sizes=(20, 40),
+        reach=9,
+        rules={"count": lambda prompt, size: [B] * len(prompt), "memory": lambda prompt, size: [B] * size},
+        axes=(Axis("preference", "remembers the answer", "counts"),),
+    ),
+    "simplicity/rule-multiply": Puzzle(
+        prompts=letters,
+        sizes=(5, 10),
+        reach=3,
+        rules={
+            "add": lambda prompt, size: [B] * (len(prompt) + size),
+            "multiply": lambda prompt, size: [B] * (2 * len(prompt)),
+            "memory": lambda prompt, size: [B] * (2 * size),
+        },
+        axes=(
+            Axis("preference", "remembers the answer", "adds or multiplies"),
+            Axis("multiplication", "adds", "multiplies"),
+        ),
+    ),
+    "simplicity/rule-hierarchy": Puzzle(
+        prompts=nested,
+        sizes=(4,),
+        reach=2,
+        rules={
+            "hierarchical": lambda prompt, size: [prompt[len(prompt) // 2]],
+            "linear": lambda prompt, size: [prompt[size]],
+        },
+        axes=(Axis("preference", "linear: a place in the string", "hierarchical: a place in its structure"),),
+    ),
+}
+
+
+class RuleOrMemory(Task):
+    """What the training examples leave open is measured by each rule's answers to the same held-out prompts."""
+
+    def __init__(self, spec: TaskSpec, puzzle: Puzzle) -> None:
+        super().__init__(spec)
+        self.puzzle = puzzle
+
+    def size(self, condition: str) -> int:
+        """The size of the training prompts of a condition."""
+        return int(condition.removeprefix("size-"))
+
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        """Prompt, separator and answer so far x (N, L); y (N, L). A probe has the answers of the rule that names it."""
+        size = self.size(condition)
+        rules, probe = self.puzzle.rules, split.role == "probe"
+        prompts = self.puzzle.held_out(size) if probe else self.puzzle.prompts(size)
+        rule = rules[split.name if probe else self.puzzle.alternative]
+        x, y = answers.encode(prompts, [rule(prompt, size) for prompt in prompts], SEPARATOR, END)
+        return Batch(x, y)
+
+    def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
+        """Every rule as a predictor."""
+
+        def predictor(rule: Rule) -> Predictor:
+            return lambda batch: class_logits(next_tokens(rule, self.size(condition), batch.x), VOCABULARY)
+
+        return {name: predictor(rule) for name, rule in self.puzzle.rules.items()}
+
+    def summarize(self, rows: Mapping[str, Row]) -> Summary:
+        """Indices, as means over training sizes.
+
+        `preference` is the code length of the held-out answers under the last rule, over its sum with that of the
+        shortest of the others. `fraction_<rule>` is 1 where every held-out prompt got that rule's answer, and else 0:
+        over seeds it is the fraction of perfect agreement.
+        """
+        summary = super().summarize(rows)
+        per_size = [self.indices(row) for row in rows.values()]
+        return replace(summary, indices={name: fmean(one[name] for one in per_size) for name in per_size[0]})
+
+    def indices(self, row: Row) -> dict[str, float]:
+        """The indices of one training size."""
+        nats = {rule: row.scores[rule]["code_length"] for rule in self.puzzle.rules}
+        alternative = nats[self.puzzle.alternative]
+        shortest = min(value for rule, value in nats.items() if rule != self.puzzle.alternative)
+        indices = {"preference": alternative / (alternative + shortest)}
+        if "multiply" in nats:
+            indices["multiplication"] = nats["add"] / (nats["add"] + nats["multiply"])
+        agreed = {f"fraction_{rule}": float(row.scores[rule]["exact_match"] == 1) for rule in self.puzzle.rules}
+        return indices | agreed
+
+
+def next_tokens(rule: Rule, size: int, x: Tensor) -> Tensor:
+    """What a rule writes after every token (N, L), whatever was written so far: its answer, then END for ever."""
+    found = torch.full_like(x, END)
+    for row, tokens in zip(found, x.tolist(), strict=True):
+        start = tokens.index(SEPARATOR)
+        answer = rule(tokens[:start], size)[: len(tokens) - start]
+        row[start : start + len(answer)] = torch.tensor(answer)
+    return found
+
+
+FIND = Source(
+    key="kharitonov2021what",
+    authors="Eugene Kharitonov, Rahma Chaabouni",
+    title="What they do when in doubt: a study of inductive biases in seq2seq learners",
+    venue="ICLR",
+    year=2021,
+    url="https://openreview.net/forum?id=YmA86Zo-P_t",
+)
+
+
+def build(entry: Entry) -> Task:
+    """The task of one puzzle."""
+    puzzle = PUZZLES[entry.name]
+    largest = max(puzzle.sizes)
+    shown = puzzle.prompts(largest)
+    longest = max(len(prompt) + 1 + len(puzzle.rules[puzzle.alternative](prompt, largest)) for prompt in shown)
+    n_held_out = len(puzzle.held_out(largest))
+    spec = TaskSpec(
+        entry=entry,
+        question="Of the rules that explain the only examples there are, which does the model follow?",
+        problem=Problem(
+            input_kind="tokens",
+            input_shape=(longest,),
+            output_kind="sequence",
+            n_outputs=VOCABULARY,
+            n_train=len(shown),
+            vocabulary=VOCABULARY,
+            per_position=True,
+        ),
+        splits=(
+            *(Split(role, role, len(shown)) for role in ("train", "val", "iid")),
+            *(Split(rule, "probe", n_held_out, {"answers": rule}) for rule in puzzle.rules),
+        ),
+        conditions=tuple(Condition(f"size-{n}", f"trained on prompts of size {n}", {"size": n}) for n in puzzle.sizes),
+        budget=Budget(steps=1_000, batch_size=4, evaluations=5, seconds=300),
+        recipe=Recipe(clip_norm=1.0),
+        metric="exact_match",
+        gate=1.0,
+        axes=puzzle.axes,
+        data="fixed",
+        sources=(FIND,),
+        notes=("todo",),
+    )
+    return RuleOrMemory(spec, puzzle)
