@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
+from statistics import fmean
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 import tasks
 from tasks.seeds import Draw
-from tasks.simplicity.noisy_parity import N_BITS, NoisyParity, parity, relevant_bits
+from tasks.simplicity.noisy_parity import N_BITS, NoisyParity, parity
 from tasks.types import Batch, Data, Predict, Row, Summary, class_logits, load_data
 
 IDS = tuple(f"simplicity/noisy-parity{form}-v1" for form in ("", "-tokens", "-tokens-control"))
@@ -57,7 +59,7 @@ def test_parity_by_hand() -> None:
 
 
 def test_the_right_label_turns_with_each_relevant_bit_and_with_no_other() -> None:
-    relevant = relevant_bits(DRAW)
+    relevant = VECTORS.relevant_bits(DRAW)
     oracle = VECTORS.references("default", DRAW)["oracle"]
     x = DATA["train"].x[:200]
     before = oracle(Batch(x, x)).argmax(1)
@@ -69,10 +71,11 @@ def test_the_right_label_turns_with_each_relevant_bit_and_with_no_other() -> Non
         assert bool(changed.all()) if bit in relevant else not bool(changed.any())
 
 
-def test_one_bit_of_each_half_decides_and_any_may() -> None:
-    first, second = torch.stack([relevant_bits(replace(DRAW, seed=seed)) for seed in range(200)]).unbind(1)
-    assert first.unique().tolist() == list(range(10))
-    assert second.unique().tolist() == list(range(10, 20))
+@pytest.mark.parametrize(("task", "n_relevant"), [(VECTORS, 3), (TOKENS, 2)])
+def test_different_bits_of_the_second_half_decide_and_any_may(task: NoisyParity, n_relevant: int) -> None:
+    drawn = torch.stack([task.relevant_bits(replace(DRAW, seed=seed)) for seed in range(200)])
+    assert all(len(set(bits)) == n_relevant for bits in drawn.tolist())
+    assert drawn.unique().tolist() == list(range(10, 20))
 
 
 def test_exactly_one_label_in_twenty_is_wrong_and_none_in_the_test() -> None:
@@ -104,13 +107,10 @@ def test_bits_are_fair_and_say_nothing_alone() -> None:
     assert float((train.x * sign).mean(0).abs().max()) < bound
 
 
-def test_tokens_are_the_bits_of_the_signs() -> None:
-    draw = Draw(TOKENS.spec.id, 0)
-    for split in ("train", WRONG):
-        tokens = TOKENS.sample("default", TOKENS.spec.split(split), draw)
-        signs = VECTORS.sample("default", VECTORS.spec.split(split), draw)
-        assert torch.equal(2.0 * tokens.x - 1, signs.x)
-        assert torch.equal(tokens.y, signs.y)
+def test_tokens_are_the_bits_of_the_signs_of_the_same_draw() -> None:
+    tokens = TOKENS.sample("default", TOKENS.spec.split("train"), DRAW)
+    assert torch.equal(2.0 * tokens.x - 1, DATA["train"].x)
+    assert torch.equal(latent(tokens), parity(tokens.x, TOKENS.relevant_bits(DRAW)))
 
 
 def test_the_control_has_right_labels_and_shows_each_string_once() -> None:
@@ -145,18 +145,23 @@ def test_the_list_scores_0_memorizes_all_and_counts_as_trained() -> None:
 
 
 def test_the_nearest_neighbour_keeps_the_list_and_knows_what_distance_tells() -> None:
-    """At d of 20 bits, an even number of the two that decide is turned with probability (1 + K(d)) / 2.
+    """At d bits of 20 the parity of 3 bits agrees with probability (1 + K(d)) / 2, K the Krawtchouk polynomial.
 
-    K(d) = ((20 - 2 d)^2 - 20) / 380 is the Krawtchouk polynomial of degree two over its value at 0. A neighbour's
-    training label agrees with its right one by .9 more than not. Four standard errors of a share.
+    A neighbour's training label is right with probability .95. Four standard errors of a share.
     """
     train, test = DATA["train"], DATA["clean"]
     found = summary(row(lambda x: class_logits(train.y[torch.cdist(x, train.x).argmin(1)], 2)))
     assert found.indices == {"memorized": 1, "fitted": 1}
     assert found.trained
-    d = ((N_BITS - test.x @ train.x.T) / 2).min(1).values
-    expected = 0.5 + 0.9 / 2 * float((((20 - 2 * d) ** 2 - 20) / 380).mean())
+    distances = ((N_BITS - test.x @ train.x.T) / 2).min(1).values.int().tolist()
+    expected = 0.5 + (0.95 - 0.5) * fmean(krawtchouk(d) for d in distances)
     assert found.ood == pytest.approx(expected, abs=4 * 0.5 / len(test) ** 0.5)
+
+
+def krawtchouk(distance: int, degree: int = 3) -> float:
+    """The mean of (-1)^(how many of `degree` positions differ) over their choices, for strings at this distance."""
+    ways = (comb(distance, j) * comb(N_BITS - distance, degree - j) * (-1) ** j for j in range(degree + 1))
+    return sum(ways) / comb(N_BITS, degree)
 
 
 def test_a_guess_is_not_trained_however_many_wrong_labels_it_hits() -> None:

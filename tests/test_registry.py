@@ -22,7 +22,8 @@ def ids(*words: str) -> set[str]:
 
 
 def test_a_family_a_tag_an_input_kind_a_glob_and_a_name_select() -> None:
-    assert "shift/reweight-v1" in ids("shift") and ids("shift") == ids("all")
+    assert "shift/reweight-v1" in ids("shift") and "simplicity/spectrum-v1" in ids("simplicity")
+    assert ids("shift") | ids("simplicity") == ids("all") and not ids("shift") & ids("simplicity")
     assert (
         ids("linear-unit-1")
         == ids("shift/linear-unit-1")

@@ -63,4 +63,5 @@ class Block(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         inner = self.first(functional.pad(h, (self.past, 0))).relu()
         inner = self.second(functional.pad(inner, (self.past, 0))).relu()
-        return (h + inner).relu()
+        out: Tensor = (h + inner).relu()
+        return out

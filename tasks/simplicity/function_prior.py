@@ -182,7 +182,7 @@ def build(entry: Entry) -> Task:
             Split("val", "val", n_inputs),
             Split("iid", "iid", n_inputs),
         ),
-        budget=Budget(steps=0, batch_size=n_inputs, seconds=300, core_seconds=2.2 if tokens else 1.0),
+        budget=Budget(steps=0, batch_size=n_inputs, seconds=300, core_seconds=2.4 if tokens else 1.0),
         metric="complexity",
         gate=0.0,
         axes=(

@@ -146,7 +146,7 @@ def build(entry: Entry) -> Task:
                 Condition(name, f"stripes of period {modulus}", {"modulus": modulus})
                 for name, modulus in MODULI.items()
             ),
-            budget=Budget(steps=2_000, batch_size=256, seconds=240.0),
+            budget=Budget(steps=2_000, batch_size=256, seconds=240.0, core_seconds=6.0),
             metric="accuracy",
             floor="majority",
             ceiling="oracle",

@@ -1,12 +1,12 @@
-"""Labels are the parity of two of twenty bits, and one training label in twenty is wrong: the rule, or the list?
+"""Labels are the parity of two or three of twenty bits, and one training label in twenty is wrong: rule or list?
 
 Both fit. A model that found the rule contradicts the wrong training labels; a model that keeps the list of its
 training examples repeats them, and knows nothing about other strings.
 
-    1 0 0 1 1 0 1 1 0 0 1 0 1 1 0 1 0 0 1 0   bits 2 and 11 decide (from 0): 0 + 0, so the label is 0
+    1 0 0 1 1 0 1 1 0 0 1 0 1 1 0 1 0 0 1 0   bits 11 and 15 decide (from 0): 0 + 1, so the label is 1
     0 1 1 0 1 0 0 0 1 0 0 1 1 0 0 1 1 0 1 1   1 + 1: the label is 0, but training may say 1
 
-The same world is shown as a vector of signs to some models and as a string of tokens to others.
+Three bits decide where a string is shown as a vector of signs, two where it is one of tokens.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tasks.types import (
 
 ENTRIES = {
     "simplicity/noisy-parity-v1": {
-        "summary": "parity of 2 of 20 signs with 5 % wrong labels in training and none in the test",
+        "summary": "parity of 3 of 20 signs with 5 % wrong labels in training and none in the test",
         "input": "vector",
         "tags": ["synthetic", "classification", "closed-form"],
     },
@@ -59,17 +59,21 @@ UNKNOWN = -1
 
 
 class NoisyParity(Task):
-    """Which two bits decide, one in each half, is drawn per seed. Of the labels of a noisy split exactly 5 % are wrong.
+    """Which bits of the second half decide is drawn per seed. Of the labels of a noisy split exactly 5 % are wrong.
 
     No string occurs twice, in whatever splits: whoever only kept the training list knows nothing about the test.
     """
+
+    def __init__(self, spec: TaskSpec, n_relevant: int) -> None:
+        super().__init__(spec)
+        self.n_relevant = n_relevant
 
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
         """Strings x (N, 20), as tokens or as signs -1 and +1, labels y (N,), and the right labels in `latent` (N,)."""
         if split.role == "probe":
             return self.training_examples(split, draw)
         bits = strings(self.place(split), draw)
-        right = parity(bits, relevant_bits(draw))
+        right = parity(bits, self.relevant_bits(draw))
         wrong = torch.zeros_like(right)
         order = torch.randperm(split.size, generator=draw.generator(split.name, "noise"))
         wrong[order[: n_wrong(split)]] = 1
@@ -80,6 +84,11 @@ class NoisyParity(Task):
         drawn = self.spec.with_role("train", "val", "iid", "ood")
         first = sum(before.size for before in drawn[: drawn.index(split)])
         return slice(first, first + split.size)
+
+    def relevant_bits(self, draw: Draw) -> Tensor:
+        """The positions (k,) of the bits that decide, all in the second half of the string."""
+        half = N_BITS // 2
+        return half + torch.randperm(half, generator=draw.generator("world", "relevant"))[: self.n_relevant]
 
     def encode(self, bits: Tensor) -> Tensor:
         """Bits (N, 20) as the models get them."""
@@ -96,7 +105,7 @@ class NoisyParity(Task):
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
         """`oracle` knows which bits decide; `memorizer` keeps the training list, and has no idea of other strings."""
         (train,) = self.spec.with_role("train")
-        known, relevant = self.sample(condition, train, draw), relevant_bits(draw)
+        known, relevant = self.sample(condition, train, draw), self.relevant_bits(draw)
         label_of = {row.tobytes(): int(y) for row, y in zip(known.x.numpy(), known.y, strict=True)}
 
         def memorizer(batch: Batch) -> Tensor:
@@ -135,12 +144,6 @@ def strings(place: slice, draw: Draw) -> Tensor:
     return shuffled[place, None] >> torch.arange(N_BITS) & 1
 
 
-def relevant_bits(draw: Draw) -> Tensor:
-    """The positions (2,) of the bits that decide: one in each half of the string."""
-    half = N_BITS // 2
-    return torch.randint(half, (2,), generator=draw.generator("world", "relevant")) + torch.tensor([0, half])
-
-
 def parity(bits: Tensor, relevant: Tensor) -> Tensor:
     """Whether an odd number of the relevant bits is set: bits (N, 20) to labels (N,), int64."""
     return bits[:, relevant].sum(1) % 2
@@ -157,6 +160,27 @@ BHATTAMISHRA = Source(
 
 
 AXIS = Axis("memorized", low="rule in spite of the noise", high="memorizes the noise")
+
+
+NOTES = (
+    "The shortcut is the list of training examples. No string occurs twice, so that the list alone is at chance on the "
+    "test, exactly: the reference `memorizer`. The gate is for the accuracy on the training examples (index `fitted`), "
+    "not on new ones: keeping a list is a way to have learned them. In-distribution labels are noisy, and .95 is best.",
+    "Nearest neighbours do not keep a mere list: two strings that differ in d bits of 20 more often agree in the parity "
+    "of few bits than not, by K(d), the normalised Krawtchouk polynomial. The nearest of 1,000 strings is at 4 or 5.",
+    "Published (Bhattamishra et al., 40 bits of which 4 decide): Transformers generalise nearly perfectly with 5 % wrong "
+    "labels, LSTMs overfit them. Here `memorized` says so. The selected step may lie before a list was kept, therefore "
+    "the index is read at the last one; a dense network, too, finds the rule first and keeps the list afterwards.",
+    "Departures, for the cost: 20 bits and 1,000 examples. Of tokens two bits decide, since with three of them a small "
+    "Transformer is still at chance after 3,000 steps of 64; of signs three, since with two a Gaussian kernel gets 1.",
+    "The bits lie in the second half, because memorizing is a choice only where the rule is within reach, as the control "
+    "shows. With one at 7 and one at 12 our LSTM keeps the list and is at chance in the test, as published; but it is "
+    "also at chance after 5,000 steps of fresh strings with right labels: a matter of reach, not of preference.",
+)
+CONTROL_NOTES = (
+    "Learnability: there is no list to keep and no wrong label. A model that is at chance here cannot reach the rule in "
+    "these steps, and its result with noise says nothing about what it prefers.",
+)
 
 
 def splits(n_train: int, noise: float) -> tuple[Split, ...]:
@@ -189,12 +213,12 @@ def build(entry: Entry) -> Task:
         ),
         splits=splits(n_train, noise),
         axes=() if control else (AXIS,),
-        budget=Budget(STEPS, BATCH, evaluations=6, seconds=300.0),
+        budget=Budget(STEPS, BATCH, evaluations=6, seconds=400.0),
         metric="accuracy",
         floor="memorizer",
         ceiling="oracle",
         gate=0.75,
         sources=(BHATTAMISHRA,),
-        notes=("x",),
+        notes=CONTROL_NOTES if control else NOTES,
     )
-    return NoisyParity(spec)
+    return NoisyParity(spec, n_relevant=2 if tokens else 3)

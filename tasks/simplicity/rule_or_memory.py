@@ -99,7 +99,7 @@ def nested(n: int) -> list[Tokens]:
 PUZZLES = {
     "simplicity/rule-count": Puzzle(
         prompts=letters,
-        sizes=(20, 40),
+        sizes=(10, 20),
         reach=9,
         rules={"count": lambda prompt, size: [B] * len(prompt), "memory": lambda prompt, size: [B] * size},
         axes=(Axis("preference", "remembers the answer", "counts"),),
