@@ -23,13 +23,13 @@ class RandomFeatures(nn.Module):
     """x (N, *S) -> `width` random ReLU features -> (N, C); a kernel method in a network's clothes.
 
     Rahimi and Recht, NIPS 2007. Features are relu(w . x + b) with w and b of variance 2 / d (He et al., ICCV 2015);
-    the readout starts at zero and alone is trained: convex, as `linear` is, but ill-conditioned. Freezing is done by
-    `requires_grad_`, as the name of an attribute can be misspelt without an error: so it was in the code of Abbe et
-    al. (ICML 2023), whose random features were trained.
+    the readout starts at zero and alone is trained: convex, as `linear` is, but ill-conditioned, so that large steps
+    that anneal get farthest. Freezing is done by `requires_grad_`, as the name of an attribute can be misspelt without
+    an error: so it was in the code of Abbe et al. (ICML 2023), whose random features were trained.
     """
 
     takes = ("vector", "signal", "image")
-    recipe = {"optimizer": "adam", "learning_rate": 1e-3}
+    recipe = {"optimizer": "adam", "learning_rate": 1e-2, "schedule": "cosine"}
 
     def __init__(self, problem: Problem, width: int = 2048) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Both fit. A model that found the rule contradicts the wrong training labels; a model that keeps the list of its
 training examples repeats them, and knows nothing about other strings.
 
-    1 0 0 1 1 0 1 1 0 0 1 0 1 1 0 1 0 0 1 0   bits 11 and 15 decide (from 0): 0 + 1, so the label is 1
+    1 0 0 1 1 0 1 1 0 0 1 0 1 1 0 1 0 0 1 0   bits 16 and 18 decide (from 0): 0 + 1, so the label is 1
     0 1 1 0 1 0 0 0 1 0 0 1 1 0 0 1 1 0 1 1   1 + 1: the label is 0, but training may say 1
 
 Three bits decide where a string is shown as a vector of signs, two where it is one of tokens.
@@ -53,13 +53,14 @@ ENTRIES = {
 }
 
 N_BITS = 20
-BATCH, STEPS = 64, 1_500
+LAST = 5  # so many bits at the end of a string may decide
+BATCH, STEPS = 64, 2_000
 RIGHT, WRONG = "train-right", "train-wrong"
 UNKNOWN = -1
 
 
 class NoisyParity(Task):
-    """Which bits of the second half decide is drawn per seed. Of the labels of a noisy split exactly 5 % are wrong.
+    """Which of the last five bits decide is drawn per seed. Of the labels of a noisy split exactly 5 % are wrong.
 
     No string occurs twice, in whatever splits: whoever only kept the training list knows nothing about the test.
     """
@@ -86,9 +87,9 @@ class NoisyParity(Task):
         return slice(first, first + split.size)
 
     def relevant_bits(self, draw: Draw) -> Tensor:
-        """The positions (k,) of the bits that decide, all in the second half of the string."""
-        half = N_BITS // 2
-        return half + torch.randperm(half, generator=draw.generator("world", "relevant"))[: self.n_relevant]
+        """The positions (k,) of the bits that decide, all among the last ones."""
+        order = torch.randperm(LAST, generator=draw.generator("world", "relevant"))
+        return N_BITS - LAST + order[: self.n_relevant]
 
     def encode(self, bits: Tensor) -> Tensor:
         """Bits (N, 20) as the models get them."""
@@ -166,20 +167,20 @@ NOTES = (
     "The shortcut is the list of training examples. No string occurs twice, so that the list alone is at chance on the "
     "test, exactly: the reference `memorizer`. The gate is for the accuracy on the training examples (index `fitted`), "
     "not on new ones: keeping a list is a way to have learned them. In-distribution labels are noisy, and .95 is best.",
-    "Nearest neighbours do not keep a mere list: two strings that differ in d bits of 20 more often agree in the parity "
-    "of few bits than not, by K(d), the normalised Krawtchouk polynomial. The nearest of 1,000 strings is at 4 or 5.",
-    "Published (Bhattamishra et al., 40 bits of which 4 decide): Transformers generalise nearly perfectly with 5 % wrong "
-    "labels, LSTMs overfit them. Here `memorized` says so. The selected step may lie before a list was kept, therefore "
-    "the index is read at the last one; a dense network, too, finds the rule first and keeps the list afterwards.",
+    "Nearest neighbours do not keep a mere list. Strings that differ in d of 20 bits agree in the parity of few bits "
+    "more often than not, by the normalised Krawtchouk polynomial K(d); the nearest of 1,000 strings is at 4 or 5.",
+    "Published (Bhattamishra et al., 4 of 40 bits decide): Transformers generalise nearly perfectly with 5 % wrong "
+    "labels, LSTMs overfit them. Here `memorized` tells the two apart. It is read at the last step, since the selected "
+    "one may lie before a list was kept: a dense network finds the rule first and keeps the list afterwards.",
     "Departures, for the cost: 20 bits and 1,000 examples. Of tokens two bits decide, since with three of them a small "
     "Transformer is still at chance after 3,000 steps of 64; of signs three, since with two a Gaussian kernel gets 1.",
-    "The bits lie in the second half, because memorizing is a choice only where the rule is within reach, as the control "
-    "shows. With one at 7 and one at 12 our LSTM keeps the list and is at chance in the test, as published; but it is "
-    "also at chance after 5,000 steps of fresh strings with right labels: a matter of reach, not of preference.",
+    "The bits that decide are among the last five, because memorizing is a choice only where the rule is within reach; "
+    "the control shows that it is. With bits 7 and 12 our LSTM keeps the list and is at chance in the test, as "
+    "published; but it is also at chance after 6,000 steps of fresh strings with right labels: reach, not preference.",
 )
 CONTROL_NOTES = (
-    "Learnability: there is no list to keep and no wrong label. A model that is at chance here cannot reach the rule in "
-    "these steps, and its result with noise says nothing about what it prefers.",
+    "Learnability: there is no list to keep and no wrong label. A model that is at chance here does not reach the rule "
+    "in these steps, and its result with noise says nothing about what it prefers.",
 )
 
 
@@ -213,7 +214,7 @@ def build(entry: Entry) -> Task:
         ),
         splits=splits(n_train, noise),
         axes=() if control else (AXIS,),
-        budget=Budget(STEPS, BATCH, evaluations=6, seconds=400.0),
+        budget=Budget(STEPS, BATCH, evaluations=8, seconds=500.0),
         metric="accuracy",
         floor="memorizer",
         ceiling="oracle",

@@ -157,7 +157,7 @@ def build(entry: Entry) -> Task:
             *of_pairs("probe", TRAINED_PAIRS),
             *of_pairs("ood", TEST_PAIRS),
         ),
-        budget=Budget(steps=3000, batch_size=32, evaluations=10, seconds=600, core_seconds=16),
+        budget=Budget(steps=4000, batch_size=32, evaluations=10, seconds=900, core_seconds=20),
         recipe=Recipe(learning_rate=1e-3, clip_norm=1.0),
         metric="accuracy",
         floor="content_blind",

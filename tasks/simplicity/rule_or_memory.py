@@ -65,25 +65,26 @@ Rule = Callable[[Tokens, int], Tokens]
 class Puzzle:
     """`prompts(n)` are all prompts of size n. Training shows those of one size, and the answer on which rules agree.
 
-    Each of `sizes` is a training of its own, tested on prompts whose size differs by up to `reach`. `rules` are by
-    name, those that are read off the prompt first, and last the one that is not.
+    Each of `sizes` is a training of its own, tested on prompts whose size differs by up to `reach`. A rule reads its
+    answer off the prompt; an alternative does not, or reads it off another place.
     """
 
     prompts: Callable[[int], list[Tokens]]
     sizes: tuple[int, ...]
     reach: int
     rules: Mapping[str, Rule]
+    alternatives: Mapping[str, Rule]
     axes: tuple[Axis, ...]
 
     @property
-    def alternative(self) -> str:
-        """The last rule, which the others are compared with."""
-        return list(self.rules)[-1]
+    def solutions(self) -> Mapping[str, Rule]:
+        """Rules and alternatives: all give the same answers to the training prompts."""
+        return {**self.rules, **self.alternatives}
 
     def held_out(self, size: int) -> list[Tokens]:
-        """Prompts around a training size on which every rule gives another answer; training prompts are none."""
+        """Prompts around a training size on which every solution gives another answer; training prompts are none."""
         near = [p for n in range(size - self.reach, size + self.reach + 1) for p in self.prompts(n)]
-        return [p for p in near if len({tuple(rule(p, size)) for rule in self.rules.values()}) == len(self.rules)]
+        return [p for p in near if len({tuple(s(p, size)) for s in self.solutions.values()}) == len(self.solutions)]
 
 
 def letters(n: int) -> list[Tokens]:
@@ -99,22 +100,29 @@ def nested(n: int) -> list[Tokens]:
 PUZZLES = {
     "simplicity/rule-count": Puzzle(
         prompts=letters,
-        sizes=(10, 20),
-        reach=9,
-        rules={"count": lambda prompt, size: [B] * len(prompt), "memory": lambda prompt, size: [B] * size},
-        axes=(Axis("preference", "remembers the answer", "counts"),),
+        sizes=(20, 40),
+        reach=10,
+        rules={"count": lambda prompt, size: [B] * len(prompt)},
+        alternatives={
+            "memory": lambda prompt, size: [B] * size,
+            "position": lambda prompt, size: [B] * (2 * size - len(prompt)),
+        },
+        axes=(Axis("preference", "ends where training ended", "counts"),),
     ),
     "simplicity/rule-multiply": Puzzle(
         prompts=letters,
-        sizes=(5, 10),
+        sizes=(10, 20),
         reach=3,
         rules={
             "add": lambda prompt, size: [B] * (len(prompt) + size),
             "multiply": lambda prompt, size: [B] * (2 * len(prompt)),
+        },
+        alternatives={
             "memory": lambda prompt, size: [B] * (2 * size),
+            "position": lambda prompt, size: [B] * (3 * size - len(prompt)),
         },
         axes=(
-            Axis("preference", "remembers the answer", "adds or multiplies"),
+            Axis("preference", "ends where training ended", "adds or multiplies"),
             Axis("multiplication", "adds", "multiplies"),
         ),
     ),
@@ -122,11 +130,9 @@ PUZZLES = {
         prompts=nested,
         sizes=(4,),
         reach=2,
-        rules={
-            "hierarchical": lambda prompt, size: [prompt[len(prompt) // 2]],
-            "linear": lambda prompt, size: [prompt[size]],
-        },
-        axes=(Axis("preference", "linear: a place in the string", "hierarchical: a place in its structure"),),
+        rules={"hierarchical": lambda prompt, size: [prompt[len(prompt) // 2]]},
+        alternatives={"linear": lambda prompt, size: [prompt[size]]},
+        axes=(Axis("preference", "the fifth letter", "the middle letter"),),
     ),
 }
 
@@ -144,27 +150,27 @@ class RuleOrMemory(Task):
 
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
         """Prompt, separator and answer so far x (N, L); y (N, L). A probe has the answers of the rule that names it."""
-        size = self.size(condition)
-        rules, probe = self.puzzle.rules, split.role == "probe"
+        size, probe = self.size(condition), split.role == "probe"
         prompts = self.puzzle.held_out(size) if probe else self.puzzle.prompts(size)
-        rule = rules[split.name if probe else self.puzzle.alternative]
-        x, y = answers.encode(prompts, [rule(prompt, size) for prompt in prompts], SEPARATOR, END)
+        solution = self.puzzle.solutions[split.name] if probe else next(iter(self.puzzle.rules.values()))
+        x, y = answers.encode(prompts, [solution(prompt, size) for prompt in prompts], SEPARATOR, END)
         return Batch(x, y)
 
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
-        """Every rule as a predictor."""
+        """Every solution as a predictor."""
 
-        def predictor(rule: Rule) -> Predictor:
-            return lambda batch: class_logits(next_tokens(rule, self.size(condition), batch.x), VOCABULARY)
+        def predictor(solution: Rule) -> Predictor:
+            return lambda batch: class_logits(next_tokens(solution, self.size(condition), batch.x), VOCABULARY)
 
-        return {name: predictor(rule) for name, rule in self.puzzle.rules.items()}
+        return {name: predictor(solution) for name, solution in self.puzzle.solutions.items()}
 
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
         """Indices, as means over training sizes.
 
-        `preference` is the code length of the held-out answers under the last rule, over its sum with that of the
-        shortest of the others. `fraction_<rule>` is 1 where every held-out prompt got that rule's answer, and else 0:
-        over seeds it is the fraction of perfect agreement.
+        `preference` is L' / (L' + L): L is the code length of the held-out answers under the rule that makes them
+        shortest, L' under such an alternative. `fraction_<solution>` is 1 where every held-out prompt got that
+        answer, and else 0: over seeds it is the fraction of perfect agreement. `multiplication` compares the rules
+        of rule-multiply.
         """
         summary = super().summarize(rows)
         per_size = [self.indices(row) for row in rows.values()]
@@ -172,22 +178,20 @@ class RuleOrMemory(Task):
 
     def indices(self, row: Row) -> dict[str, float]:
         """The indices of one training size."""
-        nats = {rule: row.scores[rule]["code_length"] for rule in self.puzzle.rules}
-        alternative = nats[self.puzzle.alternative]
-        shortest = min(value for rule, value in nats.items() if rule != self.puzzle.alternative)
-        indices = {"preference": alternative / (alternative + shortest)}
+        nats = {name: row.scores[name]["code_length"] for name in self.puzzle.solutions}
+        rule, alternative = (min(nats[name] for name in n) for n in (self.puzzle.rules, self.puzzle.alternatives))
+        indices = {"preference": alternative / (alternative + rule)}
         if "multiply" in nats:
             indices["multiplication"] = nats["add"] / (nats["add"] + nats["multiply"])
-        agreed = {f"fraction_{rule}": float(row.scores[rule]["exact_match"] == 1) for rule in self.puzzle.rules}
-        return indices | agreed
+        return indices | {f"fraction_{name}": float(row.scores[name]["exact_match"] == 1) for name in nats}
 
 
-def next_tokens(rule: Rule, size: int, x: Tensor) -> Tensor:
-    """What a rule writes after every token (N, L), whatever was written so far: its answer, then END for ever."""
+def next_tokens(solution: Rule, size: int, x: Tensor) -> Tensor:
+    """What a solution writes after every token (N, L), whatever was written so far: its answer, then END for ever."""
     found = torch.full_like(x, END)
     for row, tokens in zip(found, x.tolist(), strict=True):
         start = tokens.index(SEPARATOR)
-        answer = rule(tokens[:start], size)[: len(tokens) - start]
+        answer = solution(tokens[:start], size)[: len(tokens) - start]
         row[start : start + len(answer)] = torch.tensor(answer)
     return found
 
@@ -206,9 +210,9 @@ def build(entry: Entry) -> Task:
     """The task of one puzzle."""
     puzzle = PUZZLES[entry.name]
     largest = max(puzzle.sizes)
-    shown = puzzle.prompts(largest)
-    longest = max(len(prompt) + 1 + len(puzzle.rules[puzzle.alternative](prompt, largest)) for prompt in shown)
-    n_held_out = len(puzzle.held_out(largest))
+    shown, n_held_out = puzzle.prompts(largest), len(puzzle.held_out(largest))
+    rule = next(iter(puzzle.rules.values()))
+    longest = max(len(prompt) + 1 + len(rule(prompt, largest)) for prompt in shown)
     spec = TaskSpec(
         entry=entry,
         question="Of the rules that explain the only examples there are, which does the model follow?",
@@ -223,7 +227,7 @@ def build(entry: Entry) -> Task:
         ),
         splits=(
             *(Split(role, role, len(shown)) for role in ("train", "val", "iid")),
-            *(Split(rule, "probe", n_held_out, {"answers": rule}) for rule in puzzle.rules),
+            *(Split(name, "probe", n_held_out, {"answers": name}) for name in puzzle.solutions),
         ),
         conditions=tuple(Condition(f"size-{n}", f"trained on prompts of size {n}", {"size": n}) for n in puzzle.sizes),
         budget=Budget(steps=1_000, batch_size=4, evaluations=5, seconds=300),
