@@ -141,11 +141,8 @@ class OneCue(Cues):
         return {"oracle": partial(read, self.cues.index(condition), self.n_values)}
 
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
-        """The mean score and that of each cue; a model is trained where it learned every one of them."""
-        by_cue = {f"score_{cue}": self.anchored(row, "test") for cue, row in rows.items()}
-        learned = all(self.passes_gate(row.scores["iid"]["accuracy"]) for row in rows.values())
-        summary = super().summarize(rows)
-        return replace(summary, trained=learned, scores={**summary.scores, **by_cue})
+        """Indices: how well each cue was learned, under the name that stands for how far it is followed otherwise."""
+        return replace(super().summarize(rows), indices={cue: self.anchored(row, "test") for cue, row in rows.items()})
 
 
 def combinations(kind: str, n_cues: int, n_values: int) -> Tensor:
@@ -251,8 +248,9 @@ LETTER_READING = (
     *LETTER_NOTES,
 )
 CONTROL_READING = (
-    "Whether a model could have learned each cue from as many images, had no other told the label. Below .95 on any of "
-    "them it does not count as trained here, and its ignoring that cue in the main task may be inability.",
+    "Whether a model could have learned each cue from as many images, had no other told the label. A cue counts as "
+    "learnable from an accuracy of .95 on; below it, that the main task's model ignores it may in part be inability. "
+    "Nothing is out of distribution, so the gate only keeps out models that learned next to nothing.",
 )
 
 
@@ -290,7 +288,7 @@ def cue_conflict(entry: Entry, problem: Problem) -> TaskSpec:
             *seen("agree", label="shape"),
             *probes("independent", ROUNDS * math.prod(SPRITE_CUES.values()), SPRITE_CUES),
         ),
-        budget=Budget(steps=1_000, batch_size=64, seconds=240.0),
+        budget=Budget(steps=1_000, batch_size=64, seconds=240.0, core_seconds=3.0),
         metric="accuracy",
         gate=0.99,
         axes=(
@@ -310,9 +308,9 @@ def global_local(entry: Entry, problem: Problem) -> TaskSpec:
         question="Does a model see the forest or the trees: the letter, or the glyphs that it is made of?",
         problem=problem,
         splits=(*seen("agree", label="global"), *probes("conflict", LETTER_ROUNDS * conflicts, LETTER_CUES)),
-        budget=Budget(steps=1_000, batch_size=64, seconds=240.0),
+        budget=Budget(steps=1_000, batch_size=64, seconds=240.0, core_seconds=3.0),
         metric="accuracy",
-        gate=0.99,
+        gate=0.9,  # a linear model stays below .99, and is worth reading
         axes=(Axis("global_bias", low="local glyphs", high="global shape"),),
         sources=(NAVON, GEIRHOS),
         published=(
@@ -334,12 +332,13 @@ def control(entry: Entry, problem: Problem, cues: Mapping[str, int]) -> TaskSpec
         problem=problem,
         splits=(*seen("independent"), Split("test", "ood", size, {"images": "test", "cues": "independent"})),
         conditions=tuple(Condition(cue, f"the label is the {cue} cue; the others are independent") for cue in cues),
-        budget=Budget(steps=1_500, batch_size=64, seconds=360.0),
+        budget=Budget(steps=1_500, batch_size=64, seconds=360.0, core_seconds=14.0 if sprites_shown else 6.0),
         metric="accuracy",
         floor="chance",
         ceiling="oracle",
         constants={"test": {"chance": 1 / problem.n_outputs}},
-        gate=0.95,
+        gate=0.5,
+        axes=tuple(Axis(cue, low="cannot be learned", high="is learned") for cue in cues),
         sources=(SCIMECA,) if sprites_shown else (NAVON, GEIRHOS),
         notes=(*CONTROL_READING, *(SPRITE_NOTES if sprites_shown else LETTER_NOTES)),
     )

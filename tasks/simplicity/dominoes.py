@@ -57,7 +57,7 @@ LOWER: Mapping[str, Block] = {"wave": wave, "same-different": same_or_different,
 
 NOISE_SD = 0.1
 N_TRAIN, N_VAL, N_TEST = 5_000, 1_000, 2_000
-GATE, CONTROL_GATE = 0.99, 0.9
+GATE, CONTROL_GATE = 0.99, 0.6
 
 
 class Dominoes(Task):
@@ -91,12 +91,11 @@ class Dominoes(Task):
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
         """Indices `sb_<condition>`: 2 (AUC - 1/2) with the upper block dealt anew, cut to [0, 1].
 
-        A condition that was not learned has none, and a model is trained where it learned all of them.
+        A condition in which the label was not learned has none.
         """
-        learned = {c: self.passes_gate(row.scores["iid"]["auc"]) for c, row in rows.items()}
-        sb = {f"sb_{c}": min(max(self.anchored(row, "simple-randomized"), 0.0), 1.0) for c, row in rows.items()}
-        indices = {name: value for (name, value), known in zip(sb.items(), learned.values(), strict=True) if known}
-        return replace(super().summarize(rows), trained=all(learned.values()), indices=indices)
+        learned = {c: row for c, row in rows.items() if self.passes_gate(row.scores["iid"]["auc"])}
+        sb = {f"sb_{c}": min(max(self.anchored(row, "simple-randomized"), 0.0), 1.0) for c, row in learned.items()}
+        return replace(super().summarize(rows), indices=sb)
 
 
 def reader(*blocks: int) -> Predictor:
@@ -143,9 +142,18 @@ NOTES = (
 )
 CONTROL_NOTES = (
     "The control of what a low index in dominoes means: whether the same model learns the lower block from the same "
-    "number of images when nothing else tells the label. `complex-randomized` is at chance here.",
+    "number of images when nothing else tells the label. From an AUC of .9 on, a block counts as learnable; the gate "
+    "only keeps out models that learned next to nothing. `complex-randomized` is at chance here.",
     *SHARED_NOTES,
 )
+
+
+ENDS = {
+    "wave": ("the simple block alone", "the wave suffices"),
+    "same-different": ("the simple block alone", "the patterns suffice"),
+    "equal": ("the upper block alone", "the lower one suffices"),
+}
+LEARNABLE = ("cannot be learned", "is learned")
 
 
 def build(entry: Entry) -> Task:
@@ -170,19 +178,13 @@ def build(entry: Entry) -> Task:
             Condition("same-different", "below: two patterns, the same or without a common cell"),
             Condition("equal", "below: a disc or a cross again"),
         ),
-        budget=Budget(steps=2_000 if control else 1_000, batch_size=64, seconds=240.0),
+        budget=Budget(2_000 if control else 1_000, batch_size=64, seconds=240.0, core_seconds=9.0 if control else 6.0),
         metric="auc",
         floor="shortcut",
         ceiling="oracle",
         gate=CONTROL_GATE if control else GATE,
         constants={"simple-randomized": {"shortcut": 0.5}},
-        axes=()
-        if control
-        else (
-            Axis("sb_wave", low="the simple block alone", high="the wave suffices"),
-            Axis("sb_same-different", low="the simple block alone", high="the patterns suffice"),
-            Axis("sb_equal", low="the upper block alone", high="the lower one suffices"),
-        ),
+        axes=tuple(Axis(f"sb_{name}", *(LEARNABLE if control else ends)) for name, ends in ENDS.items()),
         sources=(SHAH,),
         published=() if control else PUBLISHED,
         notes=CONTROL_NOTES if control else NOTES,

@@ -54,7 +54,7 @@ ENTRIES = {
 
 N_BITS = 20
 LAST = 5  # so many bits at the end of a string may decide
-BATCH, STEPS = 64, 2_000
+BATCH, STEPS = 64, 1_500
 RIGHT, WRONG = "train-right", "train-wrong"
 UNKNOWN = -1
 
@@ -171,7 +171,8 @@ NOTES = (
     "more often than not, by the normalised Krawtchouk polynomial K(d); the nearest of 1,000 strings is at 4 or 5.",
     "Published (Bhattamishra et al., 4 of 40 bits decide): Transformers generalise nearly perfectly with 5 % wrong "
     "labels, LSTMs overfit them. Here `memorized` tells the two apart. It is read at the last step, since the selected "
-    "one may lie before a list was kept: a dense network finds the rule first and keeps the list afterwards.",
+    "one may lie before a list was kept: LSTM and dense network find the rule first and keep the list afterwards. The "
+    "Transformer is only slower, not immune: in a third more steps its index grew from .10 to .34 on one of two seeds.",
     "Departures, for the cost: 20 bits and 1,000 examples. Of tokens two bits decide, since with three of them a small "
     "Transformer is still at chance after 3,000 steps of 64; of signs three, since with two a Gaussian kernel gets 1.",
     "The bits that decide are among the last five, because memorizing is a choice only where the rule is within reach; "
@@ -214,7 +215,7 @@ def build(entry: Entry) -> Task:
         ),
         splits=splits(n_train, noise),
         axes=() if control else (AXIS,),
-        budget=Budget(STEPS, BATCH, evaluations=8, seconds=500.0),
+        budget=Budget(STEPS, BATCH, evaluations=6, seconds=400.0, core_seconds=9.5 if tokens else 1.1),
         metric="accuracy",
         floor="memorizer",
         ceiling="oracle",
