@@ -149,7 +149,7 @@ def test_every_row_is_a_command_and_stands_in_one_role(task: Scan) -> None:
 
 def test_a_tenth_of_every_training_batch_is_the_bare_word() -> None:
     data = load_data(JUMP, "default", Draw(JUMP.spec.id, 1), JUMP.spec.with_role("train"))
-    assert [read(batch).count(scan_task.JUMP) / len(batch) for batch in data.values()] == [0.1] * 4
+    assert [read(batch).count(scan_task.JUMP) / len(batch) for batch in data.values()] == [0.1] * 10
 
 
 def test_training_batches_are_narrow_where_commands_are_short() -> None:

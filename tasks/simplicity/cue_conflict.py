@@ -32,6 +32,7 @@ from tasks.types import (
     Predictor,
     Problem,
     Published,
+    Role,
     Row,
     Source,
     Split,
@@ -269,8 +270,8 @@ def build(entry: Entry) -> Task:
 
 def seen(kind: str, **label: str) -> tuple[Split, ...]:
     """Training, validation and in-distribution test with cues of one kind."""
-    sizes = {"train": N_TRAIN, "val": N_VAL, "iid": N_IID}
-    return tuple(Split(r, r, n, {"images": r, "cues": kind, **label}) for r, n in sizes.items())  # type: ignore[arg-type]
+    sizes: dict[Role, int] = {"train": N_TRAIN, "val": N_VAL, "iid": N_IID}
+    return tuple(Split(role, role, n, {"images": role, "cues": kind, **label}) for role, n in sizes.items())
 
 
 def probes(kind: str, size: int, cues: Mapping[str, int]) -> tuple[Split, ...]:

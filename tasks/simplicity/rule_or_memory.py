@@ -231,7 +231,7 @@ def build(entry: Entry) -> Task:
         ),
         conditions=tuple(Condition(f"size-{n}", f"trained on prompts of size {n}", {"size": n}) for n in puzzle.sizes),
         budget=Budget(steps=1_000, batch_size=4, evaluations=5, seconds=300),
-        recipe=Recipe(clip_norm=1.0),
+        recipe=Recipe(schedule="cosine", clip_norm=1.0),
         metric="exact_match",
         gate=1.0,
         axes=puzzle.axes,

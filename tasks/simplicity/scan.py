@@ -52,7 +52,7 @@ ENTRIES = {
 }
 
 N_VAL, N_IID, N_OOD, N_PROBE = 500, 1_000, 1_000, 128
-BUCKETS = 4
+BUCKETS = 10
 LONGEST_IN_TRAINING = 22
 LADDER = (24, 28, 33, 40, 48)
 JUMP = Command(("jump",), ("JUMP",))
@@ -266,7 +266,7 @@ def build(entry: Entry) -> Task:
             per_position=True,
         ),
         splits=(
-            *(Split(f"train-{b}", "train", shift.bucket_size, {"length_quarter": b + 1}) for b in range(BUCKETS)),
+            *(Split(f"train-{b}", "train", shift.bucket_size, {"length_tenth": b + 1}) for b in range(BUCKETS)),
             Split("val", "val", N_VAL),
             Split("iid", "iid", N_IID),
             *(
@@ -275,7 +275,7 @@ def build(entry: Entry) -> Task:
             ),
         ),
         severity_unit="actions",
-        budget=Budget(steps=4_000, batch_size=64, evaluations=4, seconds=900),
+        budget=Budget(steps=3_000, batch_size=64, evaluations=4, seconds=900),
         recipe=Recipe(learning_rate=3e-3, schedule="cosine", clip_norm=1.0),
         metric="exact_match",
         floor="chance",
