@@ -25,7 +25,8 @@ OK, BAD_USAGE = 0, 2
 READING = (
     "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
     "An index says between which two solutions a model chose; seeds that did not train are left out, and nothing is "
-    "ranked. Mean over seeds, ± half the 95 % t interval. Seconds are those of one seed of all conditions, one thread."
+    "ranked. Mean over seeds, ± half the 95 % t interval, number of seeds. Seconds are the wall-clock time of one seed, "
+    "all conditions, one thread."
 )
 
 
@@ -87,10 +88,10 @@ def score_text(cell: Cell | None) -> str:
 
 
 def estimate_text(estimate: Estimate | None) -> str:
-    """`0.53 ± 0.04`."""
+    """`0.53 ±0.04 n5`."""
     if estimate is None:
         return "–"
-    return f"{wording.score(estimate.mean)} {wording.margin(estimate)}".strip()
+    return f"{wording.score(estimate.mean)} {wording.margin(estimate)} n{estimate.n}".replace("  ", " ")
 
 
 def seconds_text(cell: Cell | None) -> str:

@@ -115,7 +115,7 @@ def test_the_terminal_shows_indices_apart_from_scores(monkeypatch: pytest.Monkey
 def test_markdown_tables_for_a_page(results: Path) -> None:
     text = table.markdown(collect([results], SUITE))
     assert "| toy/described-v1: choice | 0 the short way | 1 the long way |" in text
-    assert "0.70 ±0.25" in text and "gru" not in text.partition("## ")[2].splitlines()[2]
+    assert "0.70 ±0.25 n3" in text and "gru" not in text.partition("## ")[2].splitlines()[2]
 
 
 def test_the_card_says_that_nothing_is_ranked() -> None:
