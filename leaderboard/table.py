@@ -25,7 +25,7 @@ OK, BAD_USAGE = 0, 2
 READING = (
     "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
     "An index says between which two solutions a model chose; seeds that did not train are left out, and nothing is "
-    "ranked. Mean over seeds, ± half the 95 % t interval, number of seeds. Seconds are the wall-clock time of one seed, "
+    "ranked. Mean over seeds, ± half the 95 % t interval, number of seeds. Seconds are wall-clock time of one seed, "
     "all conditions, one thread."
 )
 

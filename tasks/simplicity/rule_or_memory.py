@@ -100,8 +100,8 @@ def nested(n: int) -> list[Tokens]:
 PUZZLES = {
     "simplicity/rule-count": Puzzle(
         prompts=letters,
-        sizes=(20, 40),
-        reach=10,
+        sizes=(10, 20),
+        reach=9,
         rules={"count": lambda prompt, size: [B] * len(prompt)},
         alternatives={
             "memory": lambda prompt, size: [B] * size,
@@ -111,7 +111,7 @@ PUZZLES = {
     ),
     "simplicity/rule-multiply": Puzzle(
         prompts=letters,
-        sizes=(10, 20),
+        sizes=(5, 10),
         reach=3,
         rules={
             "add": lambda prompt, size: [B] * (len(prompt) + size),
@@ -231,7 +231,7 @@ def build(entry: Entry) -> Task:
         ),
         conditions=tuple(Condition(f"size-{n}", f"trained on prompts of size {n}", {"size": n}) for n in puzzle.sizes),
         budget=Budget(steps=1_000, batch_size=4, evaluations=5, seconds=300),
-        recipe=Recipe(schedule="cosine", clip_norm=1.0),
+        recipe=Recipe(clip_norm=1.0),
         metric="exact_match",
         gate=1.0,
         axes=puzzle.axes,
