@@ -275,7 +275,7 @@ def build(entry: Entry) -> Task:
             ),
         ),
         severity_unit="actions",
-        budget=Budget(steps=3_000, batch_size=64, evaluations=4, seconds=900),
+        budget=Budget(steps=6_000, batch_size=32, evaluations=4, seconds=900),
         recipe=Recipe(learning_rate=3e-3, schedule="cosine", clip_norm=1.0),
         metric="exact_match",
         floor="chance",
