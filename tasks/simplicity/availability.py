@@ -122,13 +122,14 @@ class Availability(Task):
 
         Indices: `availability`, the reliance where the shortcut is ten times as large as the core minus that where
         it is a tenth; `availability_early`, the same at the first measured step; `bias_*` by condition.
+        All are of the last measured step: accuracy in distribution is flat long before the reliance is.
         """
         calibrated = lda_reliance()
-        bias = {name: reliance(row.scores) - calibrated for name, row in rows.items()}
-        indices = {"availability": bias[LARGEST] - bias[SMALLEST]}
-        if all(len(rows[name].curve) > 1 for name in (SMALLEST, LARGEST)):
-            small, large = (reliance(rows[name].curve[0][1]) for name in (SMALLEST, LARGEST))
-            indices["availability_early"] = large - small
+        bias = {name: reliance(measurements(row)[-1]) - calibrated for name, row in rows.items()}
+        small, large = (measurements(rows[name]) for name in (SMALLEST, LARGEST))
+        indices = {"availability": reliance(large[-1]) - reliance(small[-1])}
+        if min(len(small), len(large)) > 1:
+            indices["availability_early"] = reliance(large[0]) - reliance(small[0])
         indices |= {f"bias_{name}": value for name, value in bias.items()}
         score = fmean(1 - abs(value) / (1 - calibrated) for value in bias.values())
         iid = self.role_mean(rows, "iid")
@@ -143,8 +144,7 @@ def latents(batch: Batch) -> Tensor:
 
 def lda_decision(z: Tensor) -> Tensor:
     """The Bayes rule on latents (N, 2): classes (N,)."""
-    evidence = z.double() @ DISCRIMINANT
-    return (evidence > 0).long()
+    return (z.double().mv(DISCRIMINANT) > 0).long()
 
 
 def points_of_disagreement() -> Tensor:
@@ -158,6 +158,11 @@ def lda_reliance() -> float:
     """The share of the points of disagreement where LDA follows the shortcut."""
     z = points_of_disagreement()
     return float((lda_decision(z) == (z[:, SHORTCUT] > 0)).double().mean())
+
+
+def measurements(row: Row) -> list[Scores]:
+    """The scores at every measured step, or the only ones."""
+    return [scores for _, scores in row.curve] or [row.scores]
 
 
 def reliance(scores: Scores) -> float:
@@ -174,8 +179,7 @@ def embed(z: Tensor, embedding: Embedding, draw: Draw) -> Tensor:
     basis = torch.linalg.qr(torch.randn(DIMENSION, DIMENSION, dtype=torch.float64, generator=generator)).Q
     size = math.sqrt(embedding.amplification)
     core = nested(z[:, CORE], embedding.nesting, generator) / size  # (N, 99)
-    coordinates = torch.cat([size * z[:, :1], core], dim=1)
-    return coordinates @ basis.T
+    return torch.cat([size * z[:, :1], core], dim=1).mm(basis.T)
 
 
 def nested(z: Tensor, depth: int, generator: torch.Generator) -> Tensor:
@@ -217,9 +221,9 @@ NOTES = (
     "The score forgives too little use of the shortcut more than too much: a reader of the core alone, bias -.2, "
     "scores .75. It is made of the sizes one by one, so opposite biases do not cancel.",
     "In the original, linear models are unbiased, and ReLU and tanh networks follow the more available feature, more "
-    "with depth. Here kernels and neighbours do, and networks while they train: what is learned late is the smaller "
-    "feature. After 1,000 steps of Adam at 1e-3 little is left. At 1e-4 `availability` is .92, .75 and .20 for 1, 2 "
-    "and 4 layers of 128 units, so depth hastens the end of it.",
+    "with depth. Here networks do while they train, since the smaller feature is learned later; after 1,000 steps of "
+    "Adam at 1e-3 an `availability` of about .03 is left to a ReLU network, where a linear one has .003. At 1e-4 it is "
+    ".92, .75 and .20 for 1, 2 and 4 layers of 128 units: depth hastens the end of it. Neighbours keep .5 for good.",
     "sqrt(a) and 1 / sqrt(a) are the sizes at amplification a. Predictivities, the nested network, the orthonormal "
     "embedding and the definition of reliance are ours; correlation, dimension, number of examples, the grid of three "
     "means and LDA as the standard follow the original.",
@@ -247,13 +251,13 @@ def build(entry: Entry) -> Task:
             )
             for name, each in EMBEDDINGS.items()
         ),
-        budget=Budget(steps=1_000, batch_size=128, seconds=120.0),
+        budget=Budget(steps=1_000, batch_size=128, seconds=120.0, core_seconds=6.1),
         recipe=Recipe(learning_rate=1e-3, schedule="cosine"),
         metric="accuracy",
         floor="shortcut",
         ceiling="lda",
         axes=(Axis("availability", "the smaller feature decides", "the larger feature decides", (-1.0, 1.0)),),
-        gate=0.85,
+        gate=0.8,
         sources=(HERMANN_MOBAHI,),
         published=(
             Published(

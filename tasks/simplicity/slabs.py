@@ -78,6 +78,7 @@ class Design:
     complex: Slabs
     dimension: int
     steps: int
+    core_seconds: float
 
     @property
     def n_simple(self) -> int:
@@ -101,11 +102,11 @@ class Design:
 
 
 DESIGNS = {
-    "simplicity/slabs-lms5": Design(Line(), FIVE_SLABS, dimension=50, steps=2_000),
-    "simplicity/slabs-noisy-lms7": Design(Line(noise=0.1), SEVEN_SLABS, dimension=10, steps=1_500),
-    "simplicity/slabs-ms57": Design(FIVE_SLABS, SEVEN_SLABS, dimension=10, steps=1_500),
-    "simplicity/slabs-ms5": Design(None, FIVE_SLABS, dimension=50, steps=2_000),
-    "simplicity/slabs-ms7": Design(None, SEVEN_SLABS, dimension=10, steps=1_500),
+    "simplicity/slabs-lms5": Design(Line(), FIVE_SLABS, dimension=50, steps=2_000, core_seconds=2.7),
+    "simplicity/slabs-noisy-lms7": Design(Line(noise=0.1), SEVEN_SLABS, dimension=10, steps=1_500, core_seconds=1.8),
+    "simplicity/slabs-ms57": Design(FIVE_SLABS, SEVEN_SLABS, dimension=10, steps=1_500, core_seconds=1.8),
+    "simplicity/slabs-ms5": Design(None, FIVE_SLABS, dimension=50, steps=2_000, core_seconds=2.7),
+    "simplicity/slabs-ms7": Design(None, SEVEN_SLABS, dimension=10, steps=1_500, core_seconds=1.8),
 }
 
 
@@ -276,7 +277,7 @@ def build(entry: Entry) -> Task:
         ),
         problem=Problem("vector", (design.dimension,), "classes", n_outputs=2, n_train=N_TRAIN),
         splits=splits(design),
-        budget=Budget(steps=design.steps, batch_size=256, seconds=300.0),
+        budget=Budget(steps=design.steps, batch_size=256, seconds=300.0, core_seconds=design.core_seconds),
         recipe=Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9),
         metric="auc",
         gate=design.gate,
