@@ -119,12 +119,13 @@ PUZZLES = {
         core_seconds=2.8,
         notes=(
             END_NOTE,
-            "Published sign: LSTMs count, Transformers and convolutions remember. Here an LSTM counts in 10 of 10 seeds "
-            "(preference .69 to .84) and a Transformer in none (.15 to .32). The LSTM's count is not exact: prompts "
-            "that are longer or shorter by 9 get answers that are 1 to 4 letters off, and with wider states fewer. So "
-            "its `fraction_count` is near 0; at 256 units and prompts of 40, as near the original, it was 1.",
-            "A GRU remembers, as its states are bounded and an LSTM's are not (Weiss et al. 2018).",
-            "Prompts of 40 are left out: there some LSTMs fit the example late, and those remember it.",
+            "Published sign: LSTMs count, Transformers and convolutions remember. Here the LSTM counts in 10 of 10 "
+            "seeds (preference .69 to .84) and the Transformer in none (.15 to .32).",
+            "The LSTM's count is not exact: far from the training size it is 1 to 4 letters off, so that its "
+            "`fraction_count` is near 0. With 256 units, from one example of 40, two of two seeds counted exactly.",
+            "A GRU remembers: its states are bounded, and an LSTM's are not (Weiss et al. 2018).",
+            "The original's largest size, 40, is left out because not every LSTM fits it in time: at a constant rate "
+            "one of ten did not, at a falling rate all did and three of them remembered.",
         ),
     ),
     "simplicity/rule-multiply": Puzzle(
@@ -146,8 +147,8 @@ PUZZLES = {
         core_seconds=2.6,
         notes=(
             END_NOTE,
-            "Published sign: LSTMs add or multiply, more of the latter the longer the example; Transformers and "
-            "convolutions remember. `multiplication` says little about a model that does neither.",
+            "Published sign: LSTMs add or multiply, Transformers and convolutions remember. Here the LSTM is nearer to "
+            "adding at size 5 and to multiplying at size 10. `multiplication` says little of a model that remembers.",
         ),
     ),
     "simplicity/rule-hierarchy": Puzzle(
@@ -280,8 +281,8 @@ def build(entry: Entry) -> Task:
             "sizes of up to 40, 100 seeds. A held-out prompt is one on which all solutions differ.",
             "Code lengths are those of a model that saw the training examples alone. The original's are prequential: "
             "the model is trained again after every block of answers that it was told. One training is enough for "
-            "the order: from the 250th to the 1,000th update code lengths grow by half, and the preference moves by "
-            "less than .02.",
+            "the order: from the 250th to the 1,000th update the code lengths of an LSTM and a Transformer grow by a "
+            "third, and their preferences move by less than .02.",
             "Validation and in-distribution test are the training examples: there is nothing else that would not give "
             "the rule away. A model has to reproduce every one to count as trained, and its last step is the one that "
             "is measured.",
