@@ -175,7 +175,8 @@ NOTES = (
     "The ceiling reads the hard feature even where the easy one predicts all; a crossing beyond .9 counts as .9 in the "
     "score, and stands as it is in `premium`.",
     "Learnability control: the condition `easy-50`, where the easy bit says nothing; its accuracy on `hard-only` is "
-    "the index `hard_alone`. A class that stays at .5 there scores 0: linear ones cannot read it, and tanh networks do not.",
+    "the index `hard_alone`. A class that stays at .5 there scores 0: linear ones cannot read it, tanh networks do "
+    "not.",
     "On a probe the other domain is random, and its feature agrees with the label in exactly one half of the rows.",
     "pi is left out on a rung where both uses are below .1.",
     "Bits of 0 and 1 instead of -1 and +1 move the crossing of a ReLU network by less than .01.",

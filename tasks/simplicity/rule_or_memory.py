@@ -1,8 +1,10 @@
 """One to four training examples that several rules explain: which of them does an untouched prompt get?
 
-rule-count       a^20 : b^20                         a^23 :  count 23 b's, or memory 20
-rule-multiply    a^10 : b^20                         a^12 :  add 22 b's, multiply 24, or memory 20
-rule-hierarchy   w^4 c w^4 : c, w and c in {a, b}    a^6 b a^6 :  hierarchical b, the middle; linear a, the fifth
+    rule-count       a^20 : b^20                         a^23 :  count 23 b's, memory 20, position 17
+    rule-multiply    a^10 : b^20                         a^12 :  add 22 b's, multiply 24, memory 20, position 18
+    rule-hierarchy   w^4 c w^4 : c, w and c in {a, b}    a^6 b a^6 :  hierarchical b, the middle; linear a, the fifth
+
+`position` ends its answer at the place, counted from the start of the prompt, where that of training ended.
 """
 
 from __future__ import annotations
@@ -116,7 +118,7 @@ PUZZLES = {
             "position": lambda prompt, size: [B] * (2 * size - len(prompt)),
         },
         axes=(Axis("preference", "ends where training ended", "counts"),),
-        core_seconds=2.8,
+        core_seconds=2.4,
         notes=(
             END_NOTE,
             "Published sign: LSTMs count, Transformers and convolutions remember. Here the LSTM counts in 10 of 10 "
@@ -144,7 +146,7 @@ PUZZLES = {
             Axis("preference", "ends where training ended", "adds or multiplies"),
             Axis("multiplication", "adds", "multiplies"),
         ),
-        core_seconds=2.6,
+        core_seconds=2.4,
         notes=(
             END_NOTE,
             "Published sign: LSTMs add or multiply, Transformers and convolutions remember. Here the LSTM is nearer to "
@@ -158,7 +160,7 @@ PUZZLES = {
         rules={"hierarchical": lambda prompt, size: [prompt[len(prompt) // 2]]},
         alternatives={"linear": lambda prompt, size: [prompt[size]]},
         axes=(Axis("preference", "the fifth letter", "the middle letter"),),
-        core_seconds=1.5,
+        core_seconds=1.3,
         notes=(
             "Published sign: LSTMs and Transformers answer with the middle letter, convolutions with the fifth. The "
             "fifth from the end is the same letter, so a model may as well count backwards.",

@@ -175,7 +175,7 @@ SHIFTS = {
             "Training has 15,000 of the 16,990 commands of up to 22 actions, and the test 1,000 of the 3,920 others. "
             "No command has 23.",
         ),
-        core_seconds=24.0,
+        core_seconds=18.0,
     ),
     "simplicity/scan-jump": Shift(
         training=lambda command: "jump" not in command.words,
@@ -195,7 +195,7 @@ SHIFTS = {
             "The published convolutions attend from every layer of a decoder to an encoder; a causal convolution "
             "without attention does not share their success.",
         ),
-        core_seconds=26.0,
+        core_seconds=20.0,
         published=(
             Published("LSTM, exact match on other commands with jump", 0.0008, source=LAKE_MODEL),
             Published(
@@ -292,7 +292,7 @@ def build(entry: Entry) -> Task:
             ),
         ),
         severity_unit="actions",
-        budget=Budget(steps=5_000, batch_size=32, evaluations=4, seconds=900),
+        budget=Budget(steps=5_000, batch_size=32, evaluations=4, seconds=900, core_seconds=shift.core_seconds),
         recipe=Recipe(learning_rate=3e-3, schedule="cosine", clip_norm=1.0),
         metric="exact_match",
         floor="chance",

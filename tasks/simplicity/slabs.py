@@ -45,7 +45,7 @@ ENTRIES = {
         "tags": ["synthetic", "classification", "shortcut", "closed-form"],
     },
     "simplicity/slabs-noisy-lms7-v1": {
-        "summary": "a linear coordinate that is right in 95 % and nine perfect seven-slab ones; tested without the linear one",
+        "summary": "a linear coordinate right in 95 % and nine perfect seven-slab ones; tested without the linear one",
         "input": "vector",
         "tags": ["synthetic", "classification", "shortcut", "closed-form"],
     },
@@ -204,8 +204,8 @@ PUBLISHED = {
 
 PROTOCOL = (
     "The area is that under the ROC curve. The paper's text says precision-recall, its published numbers are ROC.",
-    "SGD .1 as published, with momentum .9, which the published main runs lack: 50 five-slab coordinates alone are then "
-    "learned in 1,000 steps, so a task and its control can have one recipe and one budget.",
+    "SGD .1 as published, with momentum .9, which the published main runs lack: 50 five-slab coordinates alone are "
+    "then learned in 1,000 steps, so a task and its control can have one recipe and one budget.",
     "Slab coordinates have mean 0 and one variance in both classes: neither a linear nor a quadratic form of them has "
     "a mean that depends on the label.",
 )

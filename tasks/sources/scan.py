@@ -1,6 +1,6 @@
 """SCAN: 20,910 commands in English words and the actions that they stand for.
 
-Lake and Baroni, ICML 2018, written from the grammar of the paper's supplement.
+Lake and Baroni, ICML 2018, written from the published grammar.
 
     turn left and jump twice    LTURN JUMP JUMP
     walk around left            LTURN WALK LTURN WALK LTURN WALK LTURN WALK
