@@ -25,8 +25,7 @@ OK, BAD_USAGE = 0, 2
 READING = (
     "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
     "An index says between which two solutions a model chose; seeds that did not train are left out, and nothing is "
-    "ranked. Mean over seeds, ± half the 95 % t interval, number of seeds. Seconds are wall-clock time of one seed, "
-    "all conditions, one thread."
+    "ranked. Mean over seeds, ± half the 95 % t interval, number of seeds."
 )
 
 
@@ -43,7 +42,7 @@ def tables_of(kind: str, cells: Sequence[Cell]) -> list[str]:
     entrants = sorted({cell.entrant for cell in own if cell.state != "skipped"})
     if not entrants:
         return []
-    found = [score_table(own, entrants), index_table(own, entrants), cost_table(own, entrants)]
+    found = [score_table(own, entrants), index_table(own, entrants)]
     return [f"## {KIND_NAMES[kind]}", *(part for part in found if part)]
 
 
@@ -69,14 +68,6 @@ def index_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
     return table(["index", "low", "high", *(entrant.label for entrant in entrants)], rows) if rows else ""
 
 
-def cost_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
-    """Wall-clock seconds of a seed with one thread, tasks down, entries across."""
-    by_place = {(cell.task.spec.id, cell.entrant): cell for cell in cells}
-    tasks = sorted({task for task, _ in by_place})
-    rows = [[task, *(seconds_text(by_place.get((task, entrant))) for entrant in entrants)] for task in tasks]
-    return table(["seconds a seed", *(entrant.label for entrant in entrants)], rows)
-
-
 def score_text(cell: Cell | None) -> str:
     """The score, and how many seeds it is not made of."""
     if cell is None:
@@ -92,11 +83,6 @@ def estimate_text(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     return f"{wording.score(estimate.mean)} {wording.margin(estimate)} n{estimate.n}".replace("  ", " ")
-
-
-def seconds_text(cell: Cell | None) -> str:
-    """Two digits."""
-    return "–" if cell is None or cell.seconds is None else f"{cell.seconds:.2g}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
