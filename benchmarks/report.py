@@ -42,7 +42,7 @@ def print_report(console: Console, records: Sequence[Record]) -> None:
     cells = {(cell.task.spec.id, cell.entrant.label): cell for cell in found}
     entries = list(dict.fromkeys(cell.entrant.label for cell in found))
     scored = list(dict.fromkeys(cell.task.spec.id for cell in found if cell.task.spec.scored))
-    described = {cell.task.spec.id: cell.task.spec for cell in found if cell.task.spec.axes}
+    described = {c.task.spec.id: c.task.spec for c in found if c.task.spec.axes and c.state != "skipped"}
     per_block = max(1, (console.width - TASK_WIDTH) // (MODEL_WIDTH + 2))
     blocks = [entries[start : start + per_block] for start in range(0, len(entries), per_block)]
     if scored:
