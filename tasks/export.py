@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from torch import Tensor
 
 from tasks.card import bibtex, markdown
+from tasks.metrics import IGNORED
 from tasks.registry import UnknownName, load
 from tasks.seeds import Draw
 from tasks.types import Batch, Data, MissingData, Problem, Split, Task, TaskSpec, load_data
@@ -125,7 +126,8 @@ def features_of(problem: Problem, batches: Sequence[Batch]) -> datasets.Features
         tensors = [tensor for batch in batches if (tensor := getattr(batch, column)) is not None]
         if tensors:
             value = datasets.Value(str(tensors[0].dtype).removeprefix("torch."))
-            if column == "y" and problem.output_kind == "classes" and not problem.per_position:
+            all_asked = not any(bool((tensor == IGNORED).any()) for tensor in tensors)
+            if column == "y" and problem.output_kind == "classes" and all_asked:
                 value = datasets.ClassLabel(names=[str(c) for c in range(problem.n_outputs)])
             found[column] = feature_of(column, value, {tuple(tensor.shape[1:]) for tensor in tensors})
     return datasets.Features(found)

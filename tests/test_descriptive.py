@@ -126,8 +126,6 @@ def test_the_card_says_that_nothing_is_ranked() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"axes": ()}, "neither a score nor an axis"),
-        ({"floor": "chance"}, "a score needs both"),
         ({"axes": (CHOICE, CHOICE)}, "two axes are called 'choice'"),
         ({"axes": (Axis("choice", "", "long"),)}, "does not say what its two ends"),
         ({"axes": (Axis("choice", "a", "b", (1.0, 1.0)),)}, "does not say what its two ends"),

@@ -190,6 +190,8 @@ BREACHES: list[tuple[Clause, Task, str]] = [
     (clauses.splits_are_declared, spec(splits=(*SPLITS, SPLITS[0])), "two splits are called 'train'"),
     (clauses.splits_are_declared, spec(conditions=(Condition("Two words"),)), "condition 'Two words'"),
     (clauses.splits_are_declared, spec(severity_unit=""), "no severity_unit"),
+    (clauses.score_or_axes, spec(floor=None), "a score needs both"),
+    (clauses.score_or_axes, spec(floor=None, ceiling=None), "neither a score nor an axis"),
     (clauses.sources_are_cited, spec(sources=()), "no source"),
     (clauses.sources_are_cited, source(url="example"), "no web address"),
     (clauses.sources_are_cited, source(year=20), "has year 20"),

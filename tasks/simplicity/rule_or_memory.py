@@ -202,11 +202,13 @@ class RuleOrMemory(Task):
         `preference` is L' / (L' + L): L is the code length of the held-out answers under the rule that makes them
         shortest, L' under such an alternative. `fraction_<solution>` is 1 where every held-out prompt got that
         answer, and else 0: over seeds it is the fraction of perfect agreement. `multiplication` compares the rules
-        of rule-multiply.
+        of rule-multiply, and stands there for each size too: models add at one and multiply at another.
         """
-        summary = super().summarize(rows)
-        per_size = [self.indices(row) for row in rows.values()]
-        return replace(summary, indices={name: fmean(one[name] for one in per_size) for name in per_size[0]})
+        per_size = {condition: self.indices(row) for condition, row in rows.items()}
+        names = next(iter(per_size.values()))
+        means = {name: fmean(indices[name] for indices in per_size.values()) for name in names}
+        compared = {f"multiplication_{c}": i["multiplication"] for c, i in per_size.items() if "multiplication" in i}
+        return replace(super().summarize(rows), indices=means | compared)
 
     def indices(self, row: Row) -> dict[str, float]:
         """The indices of one training size."""
