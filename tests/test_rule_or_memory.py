@@ -164,3 +164,12 @@ def test_nothing_is_asked_inside_the_prompt() -> None:
     batch = MULTIPLY.sample("size-10", MULTIPLY.spec.split("train"), Draw(MULTIPLY.spec.id, 0))
     assert batch.x.tolist() == [[A] * 10 + [SEPARATOR] + [B] * 20]
     assert batch.y.tolist() == [[IGNORED] * 10 + [B] * 20 + [END]]
+
+
+def test_adding_at_one_size_and_multiplying_at_another_is_told_apart() -> None:
+    conditions = zip(MULTIPLY.spec.conditions, ("add", "multiply"), strict=True)
+    rows = {c.name: reference_row(MULTIPLY, c.name, solution) for c, solution in conditions}
+    indices = MULTIPLY.summarize(rows).indices
+    assert indices["multiplication"] == pytest.approx(0.5, abs=0.01)
+    assert indices["multiplication_size-5"] < 0.01 and indices["multiplication_size-10"] > 0.99
+    assert indices["fraction_add"] == indices["fraction_multiply"] == 0.5
