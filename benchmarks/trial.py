@@ -55,8 +55,6 @@ def train_and_measure(job: Job) -> Record:
     train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
     build = partial(contract.build, model_class, task.spec.problem, trial.hparams)
     model = build(draw.generator("initialisation").initial_seed())
-    if task.spec.problem.output_kind == "sequence":
-        contract.check_causal(model, task.spec.problem)
     measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
     recipe = None
     if contract.kind_of(model_class) == "estimator":
@@ -111,6 +109,8 @@ def fit_network(
 ) -> list[Point]:
     """A network's measurements at fixed steps."""
     problem, draw = task.spec.problem, Draw(trial.task, trial.seed)
+    if problem.output_kind == "sequence":
+        contract.check_causal(model, problem)
 
     def check(outputs: Tensor, x: Tensor) -> Tensor:
         return contract.check_outputs(outputs, problem, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import Run
 from torch import Tensor, nn
 
 from baselines import contract, references
@@ -119,3 +120,8 @@ def test_an_estimator_has_no_outputs_per_position() -> None:
     fitted = FittedEstimator(Fits(), PROBLEM)
     with pytest.raises(NotApplicable, match="no outputs per position"):
         fitted.fit(Batch(torch.zeros(2, 9, dtype=torch.int64), torch.zeros(2, 9, dtype=torch.int64)))
+
+
+def test_an_estimator_is_skipped_on_a_sequence_task_with_the_reason(run_models: Run) -> None:
+    record = run_models(["sklearn.linear_model:Ridge"], task="rule-hierarchy")["Ridge"]
+    assert record.status == "skipped" and "no outputs per position" in record.reason
