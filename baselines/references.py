@@ -1,6 +1,7 @@
-"""From what a user types after `--model` to a class: a registered name, `file.py:Class` or `package.module:Class`.
+"""From what a user types after `--model` or `--algorithm` to a class: a registered name, or `file.py:Class`.
 
-Naming and hashing read source text and import nothing; only `load_class` runs the code, and only a worker calls it.
+`package.module:Class` is understood as well. Naming, hashing and reading a class's declarations look at source text and
+import nothing; only `load_class` runs the code, and only a worker calls it.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.registry import RegistryError, UnknownName, headers, nearest
 
-HERE = Path(__file__).parent
+Kind = Literal["model", "algorithm"]
+FOLDERS: Mapping[Kind, Path] = {kind: Path(__file__).parent / f"{kind}s" for kind in ("model", "algorithm")}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-class UnusableModel(Exception):
-    """A model reference that leads to no class; the message says what was tried and what to do."""
+class UnusableClass(Exception):
+    """A reference that leads to no class; the message says what was tried and what to do."""
 
 
 @dataclass(frozen=True)
-class ModelReference:
-    """Where a model class is, and the hash of the source it was planned with. Plain data: workers get this.
+class Reference:
+    """Where a class is, and the hash of the source it was planned with. Plain data: workers get this.
 
     `name` is what results are filed under; a submitted file is `slug@hash8` of its source, so an edited file is a
     new entry. `location` is a file path or a dotted module.
@@ -47,23 +49,23 @@ class ModelReference:
 
 
 @cache
-def registered() -> dict[str, ModelReference]:
-    """Every baseline by name.
+def registered(kind: Kind = "model") -> dict[str, Reference]:
+    """Every baseline or every training algorithm of the suite by name.
 
     Raises:
         RegistryError: naming the file with a bad header.
     """
-    found: dict[str, ModelReference] = {}
-    for stem, listed in headers(HERE / "models").items():
-        path = HERE / "models" / f"{stem}.py"
+    found: dict[str, Reference] = {}
+    for stem, listed in headers(FOLDERS[kind]).items():
+        path = FOLDERS[kind] / f"{stem}.py"
         for name, header in listed.items():
             if not NAME.fullmatch(name):
                 raise RegistryError(f"{path}: {name!r} is not a name like 'mlp-large'")
             if name in found:
                 raise RegistryError(f"{path}: {name} is already in {found[name].location}")
-            found[name] = ModelReference(
+            found[name] = Reference(
                 name=name,
-                location=f"baselines.models.{stem}",
+                location=f"baselines.{kind}s.{stem}",
                 attribute=header["class"],
                 source_hash=hash_source(path),
                 hparams=header.get("hparams", {}),
@@ -74,57 +76,59 @@ def registered() -> dict[str, ModelReference]:
     return found
 
 
-def select(words: Sequence[str]) -> list[ModelReference]:
-    """The models that a user names; without a word, every baseline at its small size. `all` adds the large ones.
+def select(words: Sequence[str], kind: Kind = "model") -> list[Reference]:
+    """The classes that a user names; without a word, every one that is not large. `all` adds the large ones.
 
     Raises:
-        UnknownName: for a name that no baseline has, with the nearest.
-        UnusableModel: for a reference whose file, module or class is not there.
+        UnknownName: for a name that nothing has, with the nearest.
+        UnusableClass: for a reference whose file, module or class is not there.
     """
     if not words:
-        return [model for model in registered().values() if not model.large]
-    chosen: dict[str, ModelReference] = {}
+        return [found for found in registered(kind).values() if not found.large]
+    chosen: dict[str, Reference] = {}
     for word in words:
-        for found in matches(word):
+        for found in matches(word, kind):
             chosen[found.name] = found
     return list(chosen.values())
 
 
-def matches(word: str) -> list[ModelReference]:
-    """The models that one word names."""
-    known = registered()
+def matches(word: str, kind: Kind) -> list[Reference]:
+    """The classes that one word names."""
+    known = registered(kind)
     if word == "all":
         return list(known.values())
     if word in known:
         return [known[word]]
     if ":" in word or word.endswith(".py"):
         return [submitted(word)]
-    if any(c in word for c in "*?[") and (found := [m for n, m in known.items() if fnmatch.fnmatchcase(n, word)]):
+    if any(c in word for c in "*?[") and (found := [r for n, r in known.items() if fnmatch.fnmatchcase(n, word)]):
         return found
-    raise UnknownName(f"no baseline {word!r} (a model of yours is 'file.py:Class'); {nearest(word, known)}")
+    what = {"model": "baseline", "algorithm": "training algorithm"}[kind]
+    article = "an" if kind == "algorithm" else "a"
+    raise UnknownName(f"no {what} {word!r} ({article} {kind} of yours is 'file.py:Class'); {nearest(word, known)}")
 
 
-def submitted(word: str) -> ModelReference:
+def submitted(word: str) -> Reference:
     """A user's class, found without running its file."""
     location, _, attribute = word.rpartition(":")
     if not location or not attribute.isidentifier():
-        raise UnusableModel(f"{word!r} is not 'file.py:Class' or 'package.module:Class'")
+        raise UnusableClass(f"{word!r} is not 'file.py:Class' or 'package.module:Class'")
     path = Path(location).expanduser().resolve() if location.endswith(".py") else module_file(location)
     if not path.is_file():
-        raise UnusableModel(f"{word!r}: there is no file {path}")
+        raise UnusableClass(f"{word!r}: there is no file {path}")
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise UnusableModel(f"{word!r}: {path} is not Python: {error}") from error
+        raise UnusableClass(f"{word!r}: {path} is not Python: {error}") from error
     names = top_level_names(tree)
     if attribute not in names and "*" not in names:
-        raise UnusableModel(
+        raise UnusableClass(
             f"{word!r}: {path.name} defines no {attribute}; {nearest(attribute, names) if names else ''}"
         )
     source_hash = hash_source(path)
     stem = path.stem if location.endswith(".py") else location.rpartition(".")[2]
     slug = re.sub(r"[^a-z0-9]+", "-", f"{stem}-{attribute}".lower()).strip("-")[:48]
-    return ModelReference(
+    return Reference(
         name=f"{slug}@{source_hash[:8]}",
         location=str(path) if location.endswith(".py") else location,
         attribute=attribute,
@@ -138,11 +142,11 @@ def module_file(dotted: str) -> Path:
     try:
         spec = importlib.util.find_spec(dotted)
     except (ImportError, ValueError) as error:
-        raise UnusableModel(f"module {dotted!r} cannot be found: {error}") from error
+        raise UnusableClass(f"module {dotted!r} cannot be found: {error}") from error
     finally:
         sys.path.pop(0)
     if spec is None or not spec.origin:
-        raise UnusableModel(f"module {dotted!r} cannot be found from {Path.cwd()} or in the installed packages")
+        raise UnusableClass(f"module {dotted!r} cannot be found from {Path.cwd()} or in the installed packages")
     return Path(spec.origin)
 
 
@@ -170,16 +174,16 @@ def hash_source(path: Path) -> str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
-def load_class(reference: ModelReference) -> type:
+def load_class(reference: Reference) -> type:
     """The class itself. Runs the user's file.
 
     Raises:
-        UnusableModel: when the source changed since it was planned, or holds no such class.
+        UnusableClass: when the source changed since it was planned, or holds no such class.
     """
     if reference.location.endswith(".py"):
         path = Path(reference.location)
         if hash_source(path) != reference.source_hash:
-            raise UnusableModel(f"{path.name} was edited while the run was going on; start the command again")
+            raise UnusableClass(f"{path.name} was edited while the run was going on; start the command again")
         sys.path.insert(0, str(path.parent))
         spec = importlib.util.spec_from_file_location(f"offpiste_submission_{reference.source_hash[:8]}", path)
         assert spec is not None and spec.loader is not None
@@ -190,28 +194,39 @@ def load_class(reference: ModelReference) -> type:
         module = importlib.import_module(reference.location)
     found = getattr(module, reference.attribute, None)
     if not isinstance(found, type):
-        raise UnusableModel(f"{reference.attribute} in {reference.location} is {type(found).__name__}, not a class")
+        raise UnusableClass(f"{reference.attribute} in {reference.location} is {type(found).__name__}, not a class")
     return found
 
 
-@cache
-def algorithms() -> dict[str, tuple[str, str]]:
-    """Every registered training algorithm: name to (module, class)."""
-    return {
-        name: (f"baselines.algorithms.{stem}", header["class"])
-        for stem, listed in headers(HERE / "algorithms").items()
-        for name, header in listed.items()
-    }
-
-
-def load_algorithm(name: str) -> type:
-    """The class of a training algorithm.
+def declared(reference: Reference, attribute: str) -> Mapping[str, Any]:
+    """A literal mapping among a class's own attributes, such as `search`, read without running its file; {} if absent.
 
     Raises:
-        UnknownName: with the nearest names.
+        UnusableClass: when it is there and is not a literal mapping.
     """
-    if name not in algorithms():
-        raise UnknownName(f"no training algorithm {name!r}; {nearest(name, algorithms())}")
-    module, attribute = algorithms()[name]
-    found: type = getattr(importlib.import_module(module), attribute)
-    return found
+    path = source_file(reference)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bodies = [n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == reference.attribute]
+    for node in (node for body in bodies for node in body):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(t, ast.Name) and t.id == attribute for t in targets):
+            try:
+                value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            except (ValueError, TypeError) as error:
+                raise UnusableClass(f"{reference.name}: {attribute} is not a literal: {error}") from error
+            if not isinstance(value, dict):
+                raise UnusableClass(f"{reference.name}: {attribute} is a {type(value).__name__}, not a dict")
+            return value
+    return {}
+
+
+def defines(reference: Reference, method: str) -> bool:
+    """Whether a class's own text has a method of this name; what it inherits is not seen."""
+    tree = ast.parse(source_file(reference).read_text(encoding="utf-8"))
+    classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == reference.attribute]
+    return any(isinstance(node, ast.FunctionDef) and node.name == method for c in classes for node in c.body)
+
+
+def source_file(reference: Reference) -> Path:
+    """The file that a class is in."""
+    return Path(reference.location) if reference.location.endswith(".py") else module_file(reference.location)

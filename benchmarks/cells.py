@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
-from benchmarks.records import Record, canonical, digest
+from benchmarks.records import SEARCH, Record, canonical, digest
+from benchmarks.selection import RULES, Rule, selected
 from benchmarks.statistics import Estimate, mean_interval
 from tasks.registry import load as load_task
 from tasks.seeds import PUBLIC_WORD
-from tasks.types import SCORE_CLIP, Axis, Row, Scores, Summary, Task, clip
+from tasks.types import SCORE_CLIP, Axis, Row, Summary, Task, clip
 
 Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
 FAILURES: tuple[Verdict, ...] = ("failed", "out_of_memory", "timeout", "diverged")
@@ -29,6 +30,8 @@ class Protocol:
     budget_scale: float
     draw: str
     selection: str
+    tuned: str = ""
+    dose: str = "{}"
 
     @property
     def is_headline(self) -> bool:
@@ -44,6 +47,10 @@ class Protocol:
             parts.append(f"private draw {self.draw[:8]}")
         if self.selection != HEADLINE.selection:
             parts.append(f"selection {self.selection}")
+        if self.tuned:
+            rule, _, n = self.tuned.rpartition("/")
+            parts.append(f"tuned over {n} configurations by {rule}")
+        parts += [f"{name} {value:g}" for name, value in json.loads(self.dose).items()]
         return ", ".join(parts) or "headline protocol"
 
 
@@ -54,7 +61,7 @@ HEADLINE = Protocol(budget_scale=1.0, draw=digest(PUBLIC_WORD), selection="iid-v
 class Entrant:
     """What is compared: a model class with its configuration, an algorithm, and the protocol it was run under.
 
-    `hparams` is the canonical JSON of the configuration.
+    `hparams` is the canonical JSON of the configuration; of a tuned entry it is empty, since each task has its own.
     """
 
     model: str
@@ -75,13 +82,12 @@ class Entrant:
     @property
     def slug(self) -> str:
         """An id of this entrant for links and data files."""
-        identity = [self.algorithm, self.hparams, self.protocol.budget_scale, self.protocol.draw]
-        return f"{self.model}-{digest([*identity, self.protocol.selection])[:8]}"
+        return f"{self.model}-{digest([self.algorithm, self.hparams, asdict(self.protocol)])[:8]}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed came to. `summary` is read at the selected step, `last` at the last; both only if all ran.
+    """What one seed came to. `summaries` has what is read under each rule of selection; it is empty unless all ran.
 
     `records` has the record of each condition that ran. Where the task has no score (`scored`), nothing is counted.
     """
@@ -90,24 +96,29 @@ class Outcome:
     verdict: Verdict
     reason: str
     records: Mapping[str, Record]
-    summary: Summary | None = None
-    last: Summary | None = None
+    summaries: Mapping[Rule, Summary] = field(default_factory=dict)
     scored: bool = True
+
+    @property
+    def summary(self) -> Summary | None:
+        """What is read at the step that validation selects."""
+        return self.summaries.get("iid-validation")
+
+    @property
+    def last(self) -> Summary | None:
+        """What is read at the last step."""
+        return self.summaries.get("last-step")
 
     @property
     def counted(self) -> float | None:
         """The score that this seed counts in a mean: the worst where it failed, none where it was not asked."""
-        return self.count(self.summary)
+        return self.counted_under("iid-validation")
 
-    @property
-    def counted_last(self) -> float | None:
-        """The same at the last step."""
-        return self.count(self.last)
-
-    def count(self, summary: Summary | None) -> float | None:
-        """A summary's score where the model trained."""
+    def counted_under(self, rule: Rule) -> float | None:
+        """The same at the step that a rule selects."""
         if not self.scored or self.verdict in ("skipped", "incomplete"):
             return None
+        summary = self.summaries.get(rule)
         if summary is None or not summary.trained:
             return WORST
         return clip(summary.scores["score"])
@@ -130,9 +141,9 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
             return outcome(verdict=verdict, reason=told(reasons, len(task.spec.conditions)))
     if missing := [c.name for c in task.spec.conditions if c.name not in records]:
         return outcome(verdict="incomplete", reason=f"not run: {', '.join(missing)}")
-    summary = summed_up(task, {name: (record.scores, record) for name, record in records.items()})
-    last = summed_up(task, {name: (record.last, record) for name, record in records.items()})
-    outcome = partial(outcome, summary=summary, last=last)
+    rules: list[Rule] = [rule for rule in RULES if rule != "oracle" or task.spec.with_role("ood")]
+    outcome = partial(outcome, summaries={rule: summed_up(task, records, rule) for rule in rules})
+    summary = summed_up(task, records, "iid-validation")
     if summary.trained:
         return outcome(verdict="trained", reason="")
     sign = "below" if task.spec.higher_is_better else "above"
@@ -140,11 +151,15 @@ def judge(task: Task, seed: int, records: Mapping[str, Record]) -> Outcome:
     return outcome(verdict="not_trained", reason=reason)
 
 
-def summed_up(task: Task, found: Mapping[str, tuple[Scores, Record]]) -> Summary:
-    """The task's summary of the scores at one step of each condition."""
+def summed_up(task: Task, records: Mapping[str, Record], rule: Rule) -> Summary:
+    """The task's summary of the scores that a rule selects in each condition."""
     rows = {
-        name: Row(scores, record.anchors, [(point["step"], point["scores"]) for point in record.curve])
-        for name, (scores, record) in found.items()
+        name: Row(
+            selected(task.spec, record, rule),
+            record.anchors,
+            [(point["step"], point["scores"]) for point in record.curve],
+        )
+        for name, record in records.items()
     }
     return checked(task.summarize(rows), task.spec.scored)
 
@@ -188,12 +203,16 @@ class Cell:
     @cached_property
     def score(self) -> Estimate | None:
         """The ranked mean: failed and untrained seeds count as the worst, skipped and unfinished ones not at all."""
-        return estimate(outcome.counted for outcome in self.outcomes)
+        return self.score_under("iid-validation")
 
     @cached_property
     def score_last(self) -> Estimate | None:
         """The same at the last step instead of the selected one."""
-        return estimate(outcome.counted_last for outcome in self.outcomes)
+        return self.score_under("last-step")
+
+    def score_under(self, rule: Rule) -> Estimate | None:
+        """The same under any rule; a task without a test distribution has none under the oracle's."""
+        return estimate(outcome.counted_under(rule) for outcome in self.outcomes)
 
     @cached_property
     def iid(self) -> Estimate | None:
@@ -286,17 +305,32 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
 def entrant_of(record: Record) -> Entrant:
     """Who a record is about."""
     trial = record.trial
-    protocol = Protocol(float(trial.budget_scale), trial.draw, record.selection)
-    return Entrant(trial.model, trial.algorithm, canonical(trial.hparams), protocol)
+    dose = canonical(trial.dose)
+    protocol = Protocol(float(trial.budget_scale), trial.draw, record.selection, trial.tuned, dose)
+    configuration = {
+        **trial.hparams,
+        **{f"{trial.algorithm}.{name}": value for name, value in trial.settings.items()},
+        **{f"recipe.{name}": value for name, value in trial.recipe.items()},
+    }
+    return Entrant(trial.model, trial.algorithm, "{}" if trial.tuned else canonical(configuration), protocol)
+
+
+def is_reported(record: Record) -> bool:
+    """Whether a record is a result, and not one of the trials by which a search found its configuration."""
+    return record.trial.tuned != SEARCH
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:
     """The cells of records that are known to be sound, such as those of one command, in their order."""
     seeds: dict[tuple[str, Entrant], dict[int, dict[str, Record]]] = {}
-    for record in records:
+    for record in filter(is_reported, records):
         cell = seeds.setdefault((record.trial.task, entrant_of(record)), {})
         cell.setdefault(record.trial.seed, {})[record.trial.condition] = record
     return [
-        Cell(task := load_task(task_id), entrant, tuple(judge(task, seed, found[seed]) for seed in sorted(found)))
+        Cell(
+            task := load_task(task_id).dosed(json.loads(entrant.protocol.dose)),
+            entrant,
+            tuple(judge(task, seed, found[seed]) for seed in sorted(found)),
+        )
         for (task_id, entrant), found in seeds.items()
     ]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from baselines import references
-from baselines.references import ModelReference, UnusableModel
+from baselines.references import Reference, UnusableClass
 from tasks.registry import UnknownName
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def inspect_in_worker(reference: str, folder: str) -> None:
     from benchmarks.trial_process import isolate, leave
 
     isolate(Path(folder), MEMORY_GIB)
-    model = ModelReference(**json.loads(reference))
+    model = Reference(**json.loads(reference))
     try:
         findings = list(inspect_class(references.load_class(model), dict(model.hparams)))
     except BaseException as error:  # importing a user's file may raise anything
@@ -321,7 +321,7 @@ def inspect_in_worker(reference: str, folder: str) -> None:
     leave(0)
 
 
-def findings_of(model: ModelReference) -> list[Finding]:
+def findings_of(model: Reference) -> list[Finding]:
     """What a process of its own finds out about a class, within a minute."""
     from benchmarks.supervisor import start_forkserver
 
@@ -350,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         models = references.select(options.model)
-    except (UnknownName, UnusableModel) as error:
+    except (UnknownName, UnusableClass) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     broken = False

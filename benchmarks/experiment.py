@@ -6,14 +6,15 @@ import argparse
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from baselines.references import ModelReference, algorithms
-from benchmarks import check, report
+from baselines.references import Reference, UnusableClass
+from benchmarks import check, report, tuning
 from benchmarks.frame import frame
-from benchmarks.jobs import Job, plan
+from benchmarks.jobs import Job, plan, swept
 from benchmarks.progress import Display, duration
 from benchmarks.records import Record
 from benchmarks.store import Store, StoreError
@@ -26,56 +27,100 @@ MEMORY_GIB = 8.0
 GUESSED_SECONDS = 8.0
 
 
-def run(options: argparse.Namespace, entries: Sequence[Entry], models: Sequence[ModelReference]) -> int:
+@dataclass(frozen=True)
+class Experiment:
+    """What one command is about: its options, and what it crosses."""
+
+    options: argparse.Namespace
+    entries: Sequence[Entry]
+    models: Sequence[Reference]
+    algorithms: Sequence[Reference]
+    console: Console
+    store: Store
+    mirror: Mirror
+
+    def jobs(self) -> list[Job]:
+        """The reported trials as they stand, without a search."""
+        scale = self.options.budget_scale
+        planned = plan(self.entries, self.models, self.algorithms, self.options.seeds, scale, code_version())
+        return [*planned, *swept(planned, self.options.sweep)]
+
+    def do(self, jobs: Sequence[Job], purpose: str = "trials") -> int:
+        """Run what is missing of the jobs; how many were run. In a dry run only say what would be."""
+        missing = [job for job in jobs if is_missing(self.store.get(job.trial), self.options.retry)]
+        expected = expected_seconds(missing, self.store) / self.options.jobs
+        self.console.print(self.announcement(jobs, missing, expected, purpose), highlight=False)
+        if not missing or self.options.dry_run:
+            return 0
+        with (
+            Supervisor(self.store, self.options.jobs, MEMORY_GIB, modules_of(missing)) as supervisor,
+            Display(self.console, len(missing), expected, self.options.jobs) as display,
+        ):
+            for event in supervisor.run(missing):
+                if isinstance(event, Started):
+                    display.started(event.job)
+                else:
+                    display.finished(event.job, event.record)
+                    self.mirror.add(self.store.path(event.job.trial))
+        return len(missing)
+
+    def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:
+        """What is about to happen, in a line."""
+        counts = f"{len(self.entries)} tasks, {len(self.models)} models"
+        if len(self.algorithms) > 1:
+            counts += f", {len(self.algorithms)} algorithms"
+        return (
+            f"{len(jobs)} {purpose}: {counts}, {len({job.trial.seed for job in jobs})} seeds; "
+            f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with "
+            f"{self.options.jobs} jobs"
+        )
+
+    def tuned(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
+        """The reported trials with the configurations that a search prefers, and how many trials it took."""
+        n = self.options.tune
+        tried = tuning.searches(jobs, n, self.options.leave_one_out)
+        n_run = self.do(tried, f"trials of a search over {n} configurations")
+        return tuning.finals(jobs, tried, self.store, n), n_run
+
+
+def run(
+    options: argparse.Namespace,
+    entries: Sequence[Entry],
+    models: Sequence[Reference],
+    algorithms: Sequence[Reference],
+) -> int:
     """Do what the options say; the exit status of the command."""
-    console = Console()
-    store = Store(options.results)
+    console, store = Console(), Store(options.results)
+    mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
+    experiment = Experiment(options, entries, models, algorithms, console, store, mirror)
     try:
         if not options.dry_run:
             store.check_writable()
-        jobs = plan(entries, models, options.algorithm, options.seeds, options.budget_scale, code_version())
-        missing = [job for job in jobs if is_missing(store.get(job.trial), options.retry)]
-        expected = expected_seconds(missing, store) / options.jobs
-        console.print(announcement(options, entries, models, jobs, missing, expected), highlight=False)
-        if options.dry_run:
-            return OK
-        mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
-        if missing:
             for model in models:
                 warn_of_broken_contract(model, console)
-            supervise(missing, store, options, expected, console, mirror)
-    except StoreError as error:
+        jobs, n_run = experiment.jobs(), 0
+        if options.tune > 1:
+            jobs, n_run = experiment.tuned(jobs)
+        n_run += experiment.do(jobs)
+    except (StoreError, UnusableClass) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_USAGE
     except KeyboardInterrupt:
         console.print("interrupted; what was finished is kept, and the same command does the rest")
         return INTERRUPTED
+    if options.dry_run:
+        return OK
     records = [record for job in jobs if (record := store.get(job.trial)) is not None]
     report.print_report(console, records)
     for record in records:  # those too that an interrupted command left
         mirror.add(store.path(record.trial))
-    if missing:
+    if n_run:
         mirror.report(report.report_table(records))
-    close(console, store, mirror, records, len(missing))
+    close(console, store, mirror, records, n_run)
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
 
 
-def announcement(
-    options: argparse.Namespace,
-    entries: Sequence[Entry],
-    models: Sequence[ModelReference],
-    jobs: Sequence[Job],
-    missing: Sequence[Job],
-    expected: float,
-) -> str:
-    """What is about to happen, in a line."""
-    return (
-        f"{len(jobs)} trials: {len(entries)} tasks, {len(models)} models, {options.seeds} seeds; "
-        f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with {options.jobs} jobs"
-    )
-
-
-def warn_of_broken_contract(model: ModelReference, console: Console) -> None:
+def warn_of_broken_contract(model: Reference, console: Console) -> None:
     """Say what a submitted class breaks before time is spent on it; its trials run all the same and tell the rest."""
     if model.registered:
         return
@@ -92,32 +137,11 @@ def is_missing(record: Record | None, retry: Sequence[str]) -> bool:
     return record is None or record.status in retry
 
 
-def supervise(
-    jobs: Sequence[Job],
-    store: Store,
-    options: argparse.Namespace,
-    expected: float,
-    console: Console,
-    mirror: Mirror,
-) -> None:
-    """Run the jobs, show them, mirror each as it ends."""
-    with (
-        Supervisor(store, options.jobs, MEMORY_GIB, modules_of(jobs)) as supervisor,
-        Display(console, len(jobs), expected, options.jobs) as display,
-    ):
-        for event in supervisor.run(jobs):
-            if isinstance(event, Started):
-                display.started(event.job)
-            else:
-                display.finished(event.job, event.record)
-                mirror.add(store.path(event.job.trial))
-
-
 def modules_of(jobs: Sequence[Job]) -> list[str]:
     """The modules of the suite's own tasks, baselines and algorithms that jobs use."""
     tasks = {entries()[job.trial.task].module for job in jobs}
-    models = {job.model.location for job in jobs if job.model.registered}
-    return sorted(tasks | models | {algorithms()[job.trial.algorithm][0] for job in jobs})
+    classes = [reference for job in jobs for reference in (job.model, job.algorithm)]
+    return sorted(tasks | {reference.location for reference in classes if reference.registered})
 
 
 def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:

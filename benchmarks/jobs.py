@@ -1,13 +1,13 @@
-"""A job: a trial and where its model class is, as plain JSON between processes."""
+"""A job: a trial and where its classes are, as plain JSON between processes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from baselines.references import ModelReference
+from baselines.references import Reference
 from benchmarks.records import Trial, digest
 from tasks.registry import Entry
 from tasks.registry import load as load_task
@@ -19,9 +19,14 @@ class Job:
     """What a worker needs to run one trial. `seconds` is the wall-clock limit, `commit` the code's for provenance."""
 
     trial: Trial
-    model: ModelReference
+    model: Reference
+    algorithm: Reference
     seconds: float
     commit: str = ""
+
+    def varied(self, **changes: Any) -> Job:
+        """The same job with some fields of its trial replaced."""
+        return replace(self, trial=replace(self.trial, **changes))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -29,13 +34,15 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         body: dict[str, Any] = json.loads(text)
-        return cls(Trial(**body["trial"]), ModelReference(**body["model"]), body["seconds"], body["commit"])
+        body |= {"trial": Trial(**body["trial"])}
+        body |= {name: Reference(**body[name]) for name in ("model", "algorithm")}
+        return cls(**body)
 
 
 def plan(
     entries: Sequence[Entry],
-    models: Sequence[ModelReference],
-    algorithms: Sequence[str],
+    models: Sequence[Reference],
+    algorithms: Sequence[Reference],
     seeds: int,
     budget_scale: float,
     commit: str = "",
@@ -48,13 +55,16 @@ def plan(
                 condition=condition.name,
                 model=model.name,
                 source_hash=model.source_hash,
-                algorithm=algorithm,
                 hparams=dict(model.hparams),
-                budget_scale=budget_scale,
                 seed=seed,
                 draw=digest(PUBLIC_WORD),
+                algorithm=algorithm.name,
+                algorithm_hash=algorithm.source_hash,
+                settings=dict(algorithm.hparams),
+                budget_scale=budget_scale,
             ),
             model=model,
+            algorithm=algorithm,
             seconds=load_task(entry.id).spec.budget.seconds * max(1.0, budget_scale),
             commit=commit,
         )
@@ -64,3 +74,13 @@ def plan(
         for algorithm in algorithms
         for condition in load_task(entry.id).spec.conditions
     ]
+
+
+def swept(jobs: Iterable[Job], doses: Sequence[str]) -> Iterator[Job]:
+    """The jobs again at every other value of the knobs with these names, where their tasks have them."""
+    for job in jobs:
+        for dose in load_task(job.trial.task).spec.doses:
+            if dose.name in doses:
+                for value in dose.values:
+                    if value != dose.own:
+                        yield job.varied(dose={dose.name: value})

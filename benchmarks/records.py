@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 12
 MAX_TEXT = 20_000
 
 Status = Literal["ok", "failed", "diverged", "timeout", "out_of_memory", "skipped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+SEARCH = "search"  # what `tuned` says of a trial that only tries a configuration
+FLAGS = ("transductive", "target-inputs")
 
 TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}")
 SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
@@ -45,19 +47,29 @@ def digest(value: object) -> str:
 class Trial:
     """One training: what is asked, of whom, and with which randomness. Its `key` is its identity.
 
-    Not in it: device, path, launcher, time; nor the recipe, which the task's version and the source decide. `draw` is
-    a hash of the draw word, never the word.
+    Not in it: device, path, launcher, time; nor the recipe, which the task's version and the source decide, but for the
+    fields that `recipe` replaces. `draw` is a hash of the draw word, never the word.
+
+    `hparams` are the model's, `settings` the algorithm's. `tuned` says which search chose settings and recipe, such as
+    `iid-validation/20`, and is empty where nobody searched. `dose` holds the knobs of the task that a sweep turned.
+    `left_out` is the training environment that validates instead; None where none is left out.
     """
 
     task: str
     condition: str
     model: str
     source_hash: str
-    algorithm: str
     hparams: Mapping[str, Any]
-    budget_scale: float
     seed: int
     draw: str
+    algorithm: str = "erm"
+    algorithm_hash: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    tuned: str = ""
+    budget_scale: float = 1.0
+    dose: Mapping[str, float] = field(default_factory=dict)
+    left_out: int | None = None
 
     @property
     def key(self) -> str:
@@ -78,6 +90,9 @@ class Record:
     [{"step": 200, "loss": .3, "scores": {...}}]. `anchors[split][name]` are values of the headline metric for
     reference predictors on the same data. `data[split]` is a fingerprint of the examples: their number, mean and
     standard deviation of x, mean of y. Empty mappings unless the status is `ok`.
+
+    `flags` are what a reader must know: `transductive` (a prediction changes with the rest of its batch) and
+    `target-inputs` (the algorithm was given the unlabelled inputs of the test).
     """
 
     trial: Trial
@@ -96,6 +111,7 @@ class Record:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
     log: str = ""
+    flags: Sequence[str] = ()
     schema: int = SCHEMA
 
     @property
@@ -147,14 +163,19 @@ def from_body(body: dict[str, Any]) -> Record:
     names = {f.name for f in fields(Trial)}
     if set(trial) != names:
         raise InvalidRecord(f"trial has fields {sorted(set(trial) ^ names)} too many or too few")
-    for name in ("task", "condition", "model", "source_hash", "algorithm", "draw"):
+    for name in ("task", "condition", "model", "source_hash", "algorithm", "algorithm_hash", "tuned", "draw"):
         take(trial[name], f"trial.{name}", str)
     if not TASK_ID.fullmatch(trial["task"]):
         raise InvalidRecord(f"task id {trial['task'][:80]!r} is not 'family/name'")
     for name in ("condition", "model", "algorithm"):
         if not SEGMENT.fullmatch(trial[name]):
             raise InvalidRecord(f"{name} {trial[name][:80]!r} has characters that no name has")
-    take(trial["hparams"], "trial.hparams", dict)
+    for name in ("hparams", "settings", "recipe", "dose"):
+        take(trial[name], f"trial.{name}", dict)
+    for name, value in trial["dose"].items():
+        number(value, f"trial.dose.{name}")
+    if trial["left_out"] is not None:
+        integer(trial["left_out"], "trial.left_out")
     integer(trial["seed"], "trial.seed")
     number(trial["budget_scale"], "trial.budget_scale")
     names = {f.name for f in fields(Record)} - {"trial"}
@@ -176,10 +197,13 @@ def from_body(body: dict[str, Any]) -> Record:
         if body[name] is not None:
             take(body[name], name, dict)
     take(body["provenance"], "provenance", dict)
+    for flag in take(body["flags"], "flags", list):
+        if flag not in FLAGS:
+            raise InvalidRecord(f"flag {str(flag)[:40]!r}; one of {', '.join(FLAGS)}")
     for name in ("reason", "log", "selection"):
         take(body[name], name, str)
     check_texts([body, trial])
-    return Record(trial=Trial(**trial), **body)
+    return Record(trial=Trial(**trial), **body | {"flags": tuple(body["flags"])})
 
 
 def check_scores(value: Any, where: str) -> None:

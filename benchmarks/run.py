@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baselines import references
-from baselines.references import UnusableModel
+from baselines.references import UnusableClass
 from tasks import registry
 from tasks.registry import RegistryError, UnknownName
 
@@ -36,11 +36,36 @@ def parser() -> argparse.ArgumentParser:
         help="baselines (globs too), file.py:Class or package.module:Class; default: every baseline at its small size, "
         "'all' adds the large ones",
     )  # fmt: skip
-    add("--algorithm", nargs="+", default=["erm"], metavar="NAME", help="training algorithms (default: erm)")
+    add(
+        "--algorithm",
+        nargs="+",
+        default=["erm"],
+        metavar="ALGORITHM",
+        help="training algorithms (globs and 'all' too) or file.py:Class, each with every model (default: erm)",
+    )
     add("--seeds", type=positive_int, default=3, metavar="N", help="seeds 0 .. N-1 (default: 3)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)")
     add("--jobs", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="trials at a time (default: cores)")
     add("--budget-scale", type=positive_float, default=1.0, metavar="X", help="multiply every task's training steps")
+    add(
+        "--tune",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="try N configurations of every model and algorithm first, and report the one that validation selects",
+    )
+    add(
+        "--leave-one-out",
+        action="store_true",
+        help="with --tune: also select by leaving out one training environment at a time",
+    )
+    add(
+        "--sweep",
+        nargs="+",
+        default=[],
+        metavar="DOSE",
+        help="also run every dose of these knobs (environments, spurious, label-noise, ...) where a task has them",
+    )
     add("--retry", nargs="+", default=[], choices=[*FAILURES, "skipped"], help="run trials with this outcome again")
     add("--wandb", choices=["offline", "online", "disabled"], help="default: WANDB_MODE, online with a key, or offline")
     add("--dry-run", action="store_true", help="say what would run and how long it may take")
@@ -76,15 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         entries = registry.select(options.task)
         models = references.select(options.model)
-        for name in options.algorithm:
-            if name not in references.algorithms():
-                raise UnknownName(f"no algorithm {name!r}; {registry.nearest(name, references.algorithms())}")
-    except (UnknownName, UnusableModel, RegistryError) as error:
+        algorithms = references.select(options.algorithm, "algorithm")
+    except (UnknownName, UnusableClass, RegistryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
     from benchmarks import experiment  # imports torch, which --help and --list do without
 
-    return experiment.run(options, entries, models)
+    return experiment.run(options, entries, models, algorithms)
 
 
 def families() -> list[str]:
@@ -101,7 +124,7 @@ def print_lists() -> int:
     lists: dict[str, list[tuple[str, ...]]] = {
         "task": [(e.id, e.input, ", ".join(e.tags), e.summary) for e in registry.entries().values()],
         "model": [(m.name, m.summary) for m in references.registered().values()],
-        "algorithm": [(name, "") for name in references.algorithms()],
+        "algorithm": [(a.name, a.summary) for a in references.registered("algorithm").values()],
     }
     for title, rows in lists.items():
         table = Table(title, *[""] * (len(rows[0]) - 1), box=box.SIMPLE_HEAD)

@@ -139,3 +139,37 @@ def checked(values: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise ValueError(f"{int((~np.isfinite(array)).sum())} of {len(array)} values are not finite")
     return array
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of a crossed design, each what its factor adds: rows, columns, their interaction, repetitions."""
+
+    rows: float
+    columns: float
+    interaction: float
+    repetitions: float
+
+
+def variance_components(values: ArrayLike) -> Components:
+    """values (M, A, R), rows x columns x repetitions: the two-way random-effects variances by the method of moments.
+
+    Searle, Casella and McCulloch 1992, section 4.3. An estimate below 0 is given as 0.
+
+    Raises:
+        ValueError: for fewer than two rows, columns or repetitions, or a value that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 3 or min(array.shape) < 2 or not np.isfinite(array).all():
+        raise ValueError(f"values of shape {array.shape}; expected finite (M, A, R) with each at least 2")
+    m, a, r = array.shape
+    cell, row, column = array.mean(2), array.mean((1, 2)), array.mean((0, 2))
+    within = float(((array - cell[:, :, None]) ** 2).sum()) / (m * a * (r - 1))
+    both = r * float(((cell - row[:, None] - column[None, :] + array.mean()) ** 2).sum()) / ((m - 1) * (a - 1))
+    of_rows, of_columns = a * r * float(row.var(ddof=1)), m * r * float(column.var(ddof=1))
+    return Components(
+        rows=max(0.0, (of_rows - both) / (a * r)),
+        columns=max(0.0, (of_columns - both) / (m * r)),
+        interaction=max(0.0, (both - within) / r),
+        repetitions=within,
+    )

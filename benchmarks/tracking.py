@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from benchmarks.records import InvalidRecord, Record
+from benchmarks.records import InvalidRecord, Record, Trial
 from benchmarks.store import Damaged, Store, read, scan
 
 Mode = Literal["offline", "online", "disabled"]
@@ -157,8 +157,8 @@ def write_trial(record: Record, results: Path, mode: Mode) -> None:
         results,
         mode,
         id=f"{record.key[:12]}-{secrets.token_hex(3)}",
-        name=f"{trial.task} {trial.condition} {trial.model} s{trial.seed}",
-        group=f"{trial.task}/{trial.condition}/{trial.model}/{trial.algorithm}",
+        name=f"{trial.task} {trial.condition} {trial.model} {trial.algorithm} s{trial.seed}",
+        group="/".join([trial.task, trial.condition, trial.model, trial.algorithm, *variant(trial)]),
         job_type="train",
         config=config_of(record),
     )
@@ -174,6 +174,13 @@ def write_trial(record: Record, results: Path, mode: Mode) -> None:
     run.finish(exit_code=0 if record.status in ("ok", "skipped") else 1)
 
 
+def variant(trial: Trial) -> list[str]:
+    """What sets a trial apart from those of the same task, model and algorithm: dose, search, environment left out."""
+    doses = [f"{name}={value:g}" for name, value in sorted(trial.dose.items())]
+    left_out = [] if trial.left_out is None else [f"without-environment-{trial.left_out}"]
+    return [*doses, *([trial.tuned] if trial.tuned else []), *left_out]
+
+
 def config_of(record: Record) -> dict[str, Any]:
     """The flat dimensions that a dashboard groups by."""
     trial = record.trial
@@ -181,7 +188,10 @@ def config_of(record: Record) -> dict[str, Any]:
         "key": record.key, "family": trial.task.split("/")[0], "task": trial.task, "condition": trial.condition,
         "model": trial.model, "algorithm": trial.algorithm, "seed": trial.seed, "budget_scale": trial.budget_scale,
         "selection": record.selection, "status": record.status, "n_parameters": record.n_parameters,
+        "tuned": trial.tuned, "left_out": trial.left_out, "flags": list(record.flags),
         **{f"hparams.{name}": value for name, value in trial.hparams.items()},
+        **{f"settings.{name}": value for name, value in trial.settings.items()},
+        **{f"dose.{name}": value for name, value in trial.dose.items()},
         **{f"recipe.{name}": value for name, value in (record.recipe or {}).items()},
         **{f"version.{name}": value for name, value in record.provenance.items() if name != "started"},
     }  # fmt: skip

@@ -10,22 +10,17 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
+from baselines.algorithm import Algorithm, Training
 from tasks.types import Batch, Budget, Predict, Recipe, Scores
 
 EVALUATION_BATCH = 1024
-
-
-class Algorithm(Protocol):
-    """A training algorithm: what is minimized on one batch."""
-
-    def loss(self, predict: Callable[[Tensor], Tensor], batch: Batch) -> Tensor: ...
 
 
 class Diverged(Exception):
@@ -43,13 +38,14 @@ class Point:
 
 @dataclass
 class Replica:
-    """One model in training: its data, the generator of its batch order, and how it is measured.
+    """One model in training: its algorithm and what that may know, the order of its batches, how it is measured.
 
-    Several `train` batches are never mixed in one step; each step draws one of them.
+    Several training batches are never mixed in one step; each step draws one of them.
     """
 
     model: nn.Module
-    train: Sequence[Batch]
+    algorithm: Algorithm
+    training: Training
     order: torch.Generator
     measure: Callable[[Predict], Scores]
     points: list[Point] = field(default_factory=list)
@@ -57,7 +53,6 @@ class Replica:
 
 def train(
     replicas: Sequence[Replica],
-    algorithm: Algorithm,
     recipe: Recipe,
     budget: Budget,
     check: Callable[[Tensor, Tensor], Tensor],
@@ -89,7 +84,7 @@ def train(
     with warnings.catch_warnings():
         # A loader of chunk lengths needs no workers, and Lightning's hints are for loaders of data.
         warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
-        trainer.fit(ReplicaTraining(replicas, algorithm, recipe, budget, check), chunks(budget))
+        trainer.fit(ReplicaTraining(replicas, recipe, budget, check), chunks(budget))
 
 
 def chunks(budget: Budget) -> list[int]:
@@ -105,7 +100,6 @@ class ReplicaTraining(lightning.LightningModule):
     def __init__(
         self,
         replicas: Sequence[Replica],
-        algorithm: Algorithm,
         recipe: Recipe,
         budget: Budget,
         check: Callable[[Tensor, Tensor], Tensor],
@@ -114,7 +108,6 @@ class ReplicaTraining(lightning.LightningModule):
         self.automatic_optimization = False
         self.replicas = list(replicas)
         self.models = nn.ModuleList([replica.model for replica in replicas])
-        self.algorithm = algorithm
         self.recipe = recipe
         self.budget = budget
         self.check = check
@@ -125,10 +118,11 @@ class ReplicaTraining(lightning.LightningModule):
         return [make_optimizer(replica.model.parameters(), self.recipe) for replica in self.replicas]
 
     def on_fit_start(self) -> None:
-        """Put the training data on the device, once."""
+        """Put the training data on the device, once, and let the algorithms see them."""
         for replica in self.replicas:
-            replica.train = [batch.map(lambda t: t.to(self.device)) for batch in replica.train]
-        self.batches = [batch_stream(r.train, self.budget.batch_size, r.order) for r in self.replicas]
+            replica.training = moved(replica.training, self.device)
+            replica.algorithm.begin(replica.model, replica.training)
+        self.batches = [batch_stream(r.training.train, self.budget.batch_size, r.order) for r in self.replicas]
 
     def training_step(self, chunk: int) -> None:
         """`chunk` optimizer steps of every replica, then a measurement."""
@@ -136,7 +130,7 @@ class ReplicaTraining(lightning.LightningModule):
         for replica, batches, optimizer in zip(
             self.replicas, self.batches, optimizers if isinstance(optimizers, list) else [optimizers], strict=True
         ):
-            loss = self.run_chunk(replica.model, batches, optimizer, chunk)
+            loss = self.run_chunk(replica, batches, optimizer, chunk)
             step = self.step_count + chunk
             if not math.isfinite(loss):
                 raise Diverged(f"the training loss is {loss} within steps {self.step_count + 1} to {step}")
@@ -144,18 +138,19 @@ class ReplicaTraining(lightning.LightningModule):
         self.step_count += chunk
 
     def run_chunk(
-        self, model: nn.Module, batches: Iterator[Batch], optimizer: torch.optim.Optimizer, chunk: int
+        self, replica: Replica, batches: Iterator[Batch], optimizer: torch.optim.Optimizer, chunk: int
     ) -> float:
         """The mean loss over `chunk` steps. Nothing in the loop waits for the device."""
-        model.train()
+        model, algorithm = replica.model.train(), replica.algorithm
         total = torch.zeros((), device=self.device)
         clip, scheduled = self.recipe.clip_norm, self.recipe.warmup_steps or self.recipe.schedule != "constant"
         for step in range(self.step_count, self.step_count + chunk):
             if scheduled:
                 set_learning_rate(optimizer, self.recipe.learning_rate * schedule(self.recipe, step, self.budget.steps))
-            loss = self.algorithm.loss(model, next(batches))
+            if algorithm.resets_optimizer(step):
+                optimizer.state.clear()
             optimizer.zero_grad()
-            loss.backward()
+            loss = algorithm.backward(model, next(batches), step)
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
@@ -164,10 +159,34 @@ class ReplicaTraining(lightning.LightningModule):
 
 
 def measured(replica: Replica, device: torch.device, check: Callable[[Tensor, Tensor], Tensor]) -> Scores:
-    """The replica's scores in evaluation mode."""
-    replica.model.eval()
+    """The scores of the replica as it is."""
     with torch.no_grad():
-        return replica.measure(lambda x: predict(replica.model, x.to(device), check).cpu())
+        return replica.measure(predictor(replica, check, device))
+
+
+def predictor(
+    replica: Replica, check: Callable[[Tensor, Tensor], Tensor], device: torch.device | None = None
+) -> Predict:
+    """What the algorithm makes of the replica, in evaluation mode, from inputs to outputs on the CPU."""
+    place = device or next(replica.model.parameters()).device
+    with torch.no_grad():
+        deployed = replica.algorithm.deployed(replica.model.eval())
+
+    def answer(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return predict(deployed, x.to(place), check).cpu()
+
+    return answer
+
+
+def moved(training: Training, device: torch.device) -> Training:
+    """The data of a training on a device."""
+    target = training.target_inputs
+    return replace(
+        training,
+        train=[batch.map(lambda t: t.to(device)) for batch in training.train],
+        target_inputs=None if target is None else target.to(device),
+    )
 
 
 def predict(model: Callable[[Tensor], Tensor], x: Tensor, check: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

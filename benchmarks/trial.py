@@ -6,30 +6,32 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from baselines import contract
-from baselines.references import load_algorithm, load_class
+from baselines.algorithm import Algorithm, Training, check_needs, completed
+from baselines.references import load_class
 from benchmarks import training
 from benchmarks.jobs import Job
 from benchmarks.records import Record, Status, Trial, clean_text
+from benchmarks.selection import best
 from benchmarks.training import Diverged, Point
 from tasks.registry import load as load_task
 from tasks.seeds import Draw
-from tasks.types import Batch, Budget, Data, MissingData, Predict, Recipe, Role, Task, Trained, load_data
+from tasks.types import Batch, Budget, Data, MissingData, Predict, Recipe, Role, Scores, Task, Trained, load_data
 
 MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe")
 MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "unable to allocate")
 FRAMES_KEPT = 6
+COMPARED = 16
 
 
 def run_trial(job: Job) -> Record:
@@ -46,107 +48,173 @@ def run_trial(job: Job) -> Record:
     return replace(record, seconds=seconds, provenance=environment() | {"started": started, "commit": job.commit})
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a trial is made of: its task at its dose, what it trains on and what it is measured on."""
+
+    trial: Trial
+    task: Task
+    train: Sequence[Batch]
+    measured: Data
+
+    @property
+    def draw(self) -> Draw:
+        """The world of the data."""
+        return Draw(self.trial.task, self.trial.seed)
+
+    def measure(self, predict: Predict, fresh: Callable[[int], Predict]) -> Scores:
+        """The scores of a trained model."""
+        return self.task.measure(self.trial.condition, Trained(predict, fresh), self.measured)
+
+    def check(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Outputs that are what the contract says."""
+        return contract.check_outputs(outputs, self.task.spec.problem, x)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of a training: the measurements at fixed steps, the last predictor, how it was optimized."""
+
+    points: Sequence[Point]
+    predict: Predict
+    recipe: Recipe | None = None
+    flags: tuple[str, ...] = ()
+
+
 def train_and_measure(job: Job) -> Record:
     """Build, train, select, score."""
-    trial = job.trial
-    task, draw = load_task(trial.task), Draw(trial.task, trial.seed)
+    trial, task = job.trial, load_task(job.trial.task).dosed(job.trial.dose)
     model_class = load_class(job.model)
     contract.check_applicable(model_class, task.spec.problem)
-    train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
     build = partial(contract.build, model_class, task.spec.problem, trial.hparams)
-    model = build(draw.generator("initialisation").initial_seed())
-    measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
-    recipe = None
+    model = build(Draw(trial.task, trial.seed).generator("initialisation").initial_seed())
+    material = gather(trial, task)
     if contract.kind_of(model_class) == "estimator":
-        points = fit(model, task, trial, train, measured)
+        learned = fit(model, material)
     else:
-        recipe = task.spec.recipe.override(getattr(model_class, "recipe", {}))
-        points = fit_network(model, build, task, trial, recipe, train, measured)
-    chosen = select(task, points)
+        recipe = task.spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
+        learned = fit_network(model, build, completed(load_class(job.algorithm)), recipe, material)
+    points = learned.points
+    chosen = points[best(task.spec, [point.scores for point in points])]
+    data = dict(zip(names_of(task, "train"), material.train, strict=True)) | dict(material.measured)
     return Record(
         trial,
         "ok",
-        scores=points[chosen].scores,
+        scores=chosen.scores,
         last=points[-1].scores,
-        anchors=task.anchors(trial.condition, measured, draw),
+        anchors=task.anchors(trial.condition, material.measured, material.draw),
         curve=training.as_curve(points),
-        selected_step=points[chosen].step,
-        recipe=asdict(recipe) if recipe else None,
+        selected_step=chosen.step,
+        recipe=asdict(learned.recipe) if learned.recipe else None,
         n_parameters=training.model_parameters(model),
-        data=fingerprint(dict(zip(names_of(task, "train"), train, strict=True)) | measured),
+        data=fingerprint(data),
+        flags=learned.flags + ("transductive",) * is_transductive(learned.predict, material),
     )
 
 
-def fit(estimator: Any, task: Task, trial: Trial, train: Sequence[Batch], measured: Data) -> list[Point]:
-    """The one point of an estimator, which has no steps.
+def gather(trial: Trial, task: Task) -> Material:
+    """The data of a trial. Where an environment is left out, its examples validate and do not train.
 
     Raises:
-        NotApplicable: when the training data cannot be one array.
+        NotApplicable: when an environment is to be left out and there are none.
     """
-    if len(train) > 1:
+    draw = Draw(trial.task, trial.seed)
+    train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
+    measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
+    if trial.left_out is not None:
+        measured |= {name: divided(measured[name], trial.left_out)[0] for name in names_of(task, "val")}
+        train = [divided(batch, trial.left_out)[1] for batch in train]
+    return Material(trial, task, train, measured)
+
+
+def divided(batch: Batch, env: int) -> tuple[Batch, Batch]:
+    """The examples of an environment, and those of all others.
+
+    Raises:
+        NotApplicable: when either is empty.
+    """
+    if batch.env is None or not bool((batch.env == env).any()) or bool((batch.env == env).all()):
+        raise contract.NotApplicable("has no such environment to leave out")
+    inside = batch.env == env
+    return batch.map(lambda tensor: tensor[inside]), batch.map(lambda tensor: tensor[~inside])
+
+
+def fit(estimator: Any, material: Material) -> Learned:
+    """An estimator's one point: it has no steps.
+
+    Raises:
+        NotApplicable: when the training data cannot be one array, or a training algorithm is asked for.
+    """
+    if material.trial.algorithm != "erm":
+        raise contract.NotApplicable("is fitted, not trained step by step: there is no algorithm to choose")
+    if len(material.train) > 1:
         raise contract.NotApplicable("is fitted on one array; this task trains on inputs of several lengths")
-    model = contract.FittedEstimator(estimator, task.spec.problem)
-    model.fit(train[0])
-    check = partial(contract.check_outputs, problem=task.spec.problem)
+    model = contract.FittedEstimator(estimator, material.task.spec.problem)
+    model.fit(material.train[0])
 
     def predict(x: Tensor) -> Tensor:
-        return training.predict(model, x, lambda outputs, part: check(outputs, x=part))
+        return training.predict(model, x, material.check)
 
     def fresh(number: int) -> Predict:
         raise contract.NotApplicable("is fitted, not initialised: there is no untrained instance to measure")
 
-    return [Point(0, None, task.measure(trial.condition, Trained(predict, fresh), measured))]
+    return Learned([Point(0, None, material.measure(predict, fresh))], predict)
 
 
 def fit_network(
     model: Any,
     build: Callable[[int], Any],
-    task: Task,
-    trial: Trial,
+    algorithm_class: type[Algorithm],
     recipe: Recipe,
-    train: Sequence[Batch],
-    measured: Data,
-) -> list[Point]:
-    """A network's measurements at fixed steps."""
-    problem, draw = task.spec.problem, Draw(trial.task, trial.seed)
-    if problem.output_kind == "sequence":
-        contract.check_causal(model, problem)
+    material: Material,
+) -> Learned:
+    """A network's measurements at fixed steps.
 
-    def check(outputs: Tensor, x: Tensor) -> Tensor:
-        return contract.check_outputs(outputs, problem, x)
+    Raises:
+        NotApplicable: when the data lack what the algorithm needs.
+    """
+    trial, task, draw = material.trial, material.task, material.draw
+    budget, inputs = scaled(task.spec.budget, trial.budget_scale), "target_inputs" in algorithm_class.needs
+    algorithm = algorithm_class(task.spec.problem, **trial.settings)
+    known = Training(
+        material.train, budget.steps, draw.generator("algorithm"), target_inputs(material) if inputs else None
+    )
+    check_needs(algorithm, known)
+    if task.spec.problem.output_kind == "sequence":
+        contract.check_causal(model, task.spec.problem)
 
     def fresh(number: int) -> Predict:
         # from the draw: instance 0 of one seed is not instance 0 of the next
         network = build(draw.generator("fresh", number).initial_seed()).eval()
-        return lambda x: training.predict(network, x, check)
+        return lambda x: training.predict(network, x, material.check)
 
     replica = training.Replica(
-        model,
-        train,
-        order=draw.generator("order"),
-        measure=lambda predict: task.measure(trial.condition, Trained(predict, fresh), measured),
+        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh)
     )
-    training.train(
-        [replica],
-        load_algorithm(trial.algorithm)(problem),
-        recipe,
-        scaled(task.spec.budget, trial.budget_scale),
-        check=check,
-    )
-    return replica.points
+    training.train([replica], recipe, budget, material.check)
+    predict = training.predictor(replica, material.check)
+    return Learned(replica.points, predict, recipe, ("target-inputs",) if inputs else ())
+
+
+def target_inputs(material: Material) -> Tensor | None:
+    """The inputs of the test, without labels; None where a task has no test distribution."""
+    tests = [material.measured[name].x for name in names_of(material.task, "ood")]
+    return torch.cat(tests) if tests and len({x.shape[1:] for x in tests}) == 1 else None
+
+
+def is_transductive(predict: Predict, material: Material) -> bool:
+    """Whether the prediction for an input changes with the others of its batch, on a few validation inputs."""
+    x = material.measured[names_of(material.task, "val")[0]].x[:COMPARED]
+    together = predict(x)
+    with torch.no_grad():
+        alone = torch.cat([predict(row) for row in x.split(1)])
+    tolerance = max(1e-4, 1e-3 * float(together.abs().max()))
+    return not torch.allclose(together, alone, atol=tolerance, rtol=1e-3)
 
 
 def scaled(budget: Budget, scale: float) -> Budget:
     """A budget with its steps scaled, at least one where there are any."""
     return replace(budget, steps=max(min(1, budget.steps), round(budget.steps * scale)))
-
-
-def select(task: Task, points: Sequence[Point]) -> int:
-    """The index of the point with the best in-distribution validation; of equal ones the latest."""
-    names, metric = names_of(task, "val"), task.spec.metric
-    sign = 1.0 if task.spec.higher_is_better else -1.0
-    validation = [sign * fmean(point.scores[name][metric] for name in names) for point in points]
-    return max(range(len(points)), key=lambda i: (validation[i], i))
 
 
 def names_of(task: Task, role: Role) -> list[str]:

@@ -5,6 +5,7 @@ Nothing here trains or guesses. A file that is not believed is listed with its r
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.cells import LARGEST, Cell, Entrant, Outcome, entrant_of, judge
-from benchmarks.records import Record, clean_text, digest
+from benchmarks.cells import LARGEST, Cell, Entrant, Outcome, entrant_of, is_reported, judge
+from benchmarks.records import Record, Trial, canonical, clean_text, digest
 from benchmarks.store import Damaged, scan
 from tasks.types import Scores, Task, TaskSpec
 
@@ -54,10 +55,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Collection:
-    """Everything that a site says. `suite` has every task by id; `input_hash` stands for all files that were read."""
+    """Everything that a site says. `suite` has every task by id; `input_hash` stands for all files that were read.
+
+    `searched` are the trials by which searches found their configurations: no results, and kept.
+    """
 
     suite: Mapping[str, Task]
     cells: tuple[Cell, ...]
+    searched: tuple[Record, ...]
     refused: tuple[Refused, ...]
     n_records: int
     input_hash: str
@@ -88,6 +93,7 @@ def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
     return Collection(
         suite=suite,
         cells=tuple(cells),
+        searched=tuple(f.record for f in found if not is_reported(f.record)),
         refused=tuple(sorted(refused + more)),
         n_records=n_records,
         input_hash=input_hash,
@@ -135,6 +141,8 @@ def unknown(record: Record, suite: Mapping[str, Task]) -> str:
     task = suite.get(record.trial.task)
     if task is None:
         return f"unknown task {record.trial.task}"
+    if strange := sorted(set(record.trial.dose) - {dose.name for dose in task.spec.doses}):
+        return f"unknown dose {strange[0]} of {task.spec.id}"
     if record.trial.condition not in {condition.name for condition in task.spec.conditions}:
         return f"unknown condition {record.trial.condition} of {task.spec.id}"
     if not 0 <= record.seconds <= LONGEST:
@@ -174,17 +182,24 @@ def too_large(record: Record) -> str:
 
 
 def newest_source(found: list[Found]) -> Sorted:
-    """Of every model only the source that was run last: another source is another model, though it has its name."""
-    newest: dict[str, Found] = {}
+    """Of every model and algorithm only the source that was run last: another source is another, with the same name."""
+    newest: dict[tuple[str, str], tuple[tuple[str, str], str]] = {}
     for f in found:
-        best = newest.get(f.record.trial.model)
-        newest[f.record.trial.model] = f if best is None else max(f, best, key=lambda x: x.age)
+        for what, source in sources(f.record.trial).items():
+            newest[what] = max(newest.get(what, (("", ""), "")), (f.age, source))
 
     def refuse(f: Found) -> str:
-        source, current = f.record.trial.source_hash, newest[f.record.trial.model].record.trial.source_hash
-        return "" if source == current else f"older source {source[:8]} of this model; {current[:8]} was run later"
+        for (kind, name), source in sources(f.record.trial).items():
+            if source != (current := newest[kind, name][1]):
+                return f"older source {source[:8]} of this {kind}; {current[:8]} was run later"
+        return ""
 
     return divide(found, refuse)
+
+
+def sources(trial: Trial) -> dict[tuple[str, str], str]:
+    """The hashes of the sources that a trial ran, by kind and name."""
+    return {("model", trial.model): trial.source_hash, ("algorithm", trial.algorithm): trial.algorithm_hash}
 
 
 def one_of_each(found: list[Found]) -> Sorted:
@@ -216,7 +231,7 @@ def close_scores(one: Scores, other: Scores) -> bool:
 
 def same_data(found: list[Found]) -> Sorted:
     """Records of one task, condition, seed and draw must have seen the same data; the most recent says which."""
-    newest: dict[tuple[str, str, int, str], Found] = {}
+    newest: dict[str, Found] = {}
     with_data = [f for f in found if f.record.data]
     for f in with_data:
         best = newest.get(world(f.record))
@@ -231,10 +246,10 @@ def same_data(found: list[Found]) -> Sorted:
     return divide(found, refuse)
 
 
-def world(record: Record) -> tuple[str, str, int, str]:
+def world(record: Record) -> str:
     """What decides the data of a trial."""
     trial = record.trial
-    return trial.task, trial.condition, trial.seed, trial.draw
+    return canonical([trial.task, trial.condition, trial.seed, trial.draw, dict(trial.dose), trial.left_out])
 
 
 def close_data(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> bool:
@@ -266,14 +281,19 @@ def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell]
 
     outcomes: dict[tuple[str, Entrant], list[Outcome]] = {}
     refused: list[Refused] = []
-    for (task_id, entrant, seed), members in groupby(sorted(found, key=place), key=place):
-        listed = list(members)
+    reported = sorted((f for f in found if is_reported(f.record)), key=place)
+    for (task_id, entrant, seed), members in groupby(reported, key=place):
+        listed, task = list(members), suite[task_id].dosed(json.loads(entrant.protocol.dose))
         try:
-            outcome = judge(suite[task_id], seed, {f.record.trial.condition: f.record for f in listed})
+            outcome = judge(task, seed, {f.record.trial.condition: f.record for f in listed})
         except SUMMARY_ERRORS as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
             reason = f"{task_id} cannot summarize seed {seed}: {what}"
             refused += [Refused(f.file, reason) for f in listed]
             continue
         outcomes.setdefault((task_id, entrant), []).append(outcome)
-    return [Cell(suite[task_id], entrant, tuple(o)) for (task_id, entrant), o in outcomes.items()], refused
+    cells = [
+        Cell(suite[task_id].dosed(json.loads(entrant.protocol.dose)), entrant, tuple(o))
+        for (task_id, entrant), o in outcomes.items()
+    ]
+    return cells, refused

@@ -1,6 +1,7 @@
 """Results as Markdown tables, for a page or a paper: `python -m leaderboard.table results --task simplicity`.
 
-One table of scores and one of indices for each kind of input; entries that were skipped on all of it are left out.
+One table of scores and one of indices for each kind of input; entries that were skipped on all of it are left out. With
+`--crossed` models against training algorithms instead (`leaderboard.crossed`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cells import Cell, Entrant
-from benchmarks.statistics import Estimate
-from leaderboard import wording
+from leaderboard import crossed, wording
 from leaderboard.boards import INPUT_KINDS, input_kind
 from leaderboard.collect import Collection, collect
 from leaderboard.profiles import lines
@@ -50,7 +50,7 @@ def score_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
     """Tasks down, entries across."""
     by_place = {(cell.task.spec.id, cell.entrant): cell for cell in cells if cell.task.spec.scored}
     tasks = sorted({task for task, _ in by_place})
-    rows = [[task, *(score_text(by_place.get((task, entrant))) for entrant in entrants)] for task in tasks]
+    rows = [[task, *(wording.score_text(by_place.get((task, entrant))) for entrant in entrants)] for task in tasks]
     return table(["score", *(entrant.label for entrant in entrants)], rows) if rows else ""
 
 
@@ -61,28 +61,11 @@ def index_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
             f"{line.task.spec.id}: {line.axis.index}",
             f"{wording.number(line.axis.ends[0])} {line.axis.low}",
             f"{wording.number(line.axis.ends[1])} {line.axis.high}",
-            *(estimate_text(line.positions.get(entrant)) for entrant in entrants),
+            *(wording.estimate_text(line.positions.get(entrant)) for entrant in entrants),
         ]
         for line in lines(cells)
     ]
     return table(["index", "low", "high", *(entrant.label for entrant in entrants)], rows) if rows else ""
-
-
-def score_text(cell: Cell | None) -> str:
-    """The score, and how many seeds it is not made of."""
-    if cell is None:
-        return ""
-    if cell.score is None:
-        return wording.VERDICTS[cell.state][1]
-    lost = f" ({wording.lost_briefly(cell)})" if cell.failures else ""
-    return estimate_text(cell.score) + lost
-
-
-def estimate_text(estimate: Estimate | None) -> str:
-    """`0.53 ±0.04 n5`."""
-    if estimate is None:
-        return "–"
-    return f"{wording.score(estimate.mean)} {wording.margin(estimate)} n{estimate.n}".replace("  ", " ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--task", nargs="+", default=["all"], metavar="WORD", help="tasks, families, tags (default: all)"
     )
+    parser.add_argument(
+        "--crossed", action="store_true", help="models against algorithms, rules of selection, doses, variance"
+    )
     options = parser.parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # reading results asks no server
     try:
@@ -100,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (registry.UnknownName, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    sys.stdout.write(markdown(collection))
+    sys.stdout.write(crossed.markdown(collection) if options.crossed else markdown(collection))
     return OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -89,6 +90,23 @@ def lost_briefly(cell: Cell) -> str:
     return f"{VERDICTS[worst][0]} {len(cell.failures)} of {len(cell.outcomes)}" if worst else ""
 
 
+def score_text(cell: Cell | None) -> str:
+    """The score, and how many seeds it is not made of."""
+    if cell is None:
+        return ""
+    if cell.score is None:
+        return VERDICTS[cell.state][1]
+    lost = f" ({lost_briefly(cell)})" if cell.failures else ""
+    return estimate_text(cell.score) + lost
+
+
+def estimate_text(estimate: Estimate | None) -> str:
+    """`0.53 ±0.04 n5`."""
+    if estimate is None:
+        return "–"
+    return f"{score(estimate.mean)} {margin(estimate)} n{estimate.n}".replace("  ", " ")
+
+
 def sentence(cell: Cell) -> str:
     """A cell in words, for readers who do not see its chart or colour."""
     if cell.score is None:
@@ -112,10 +130,14 @@ def command(cell: Cell) -> str:
     model = "my_model.py:Net" if "@" in entrant.model else entrant.model
     words = ["python -m benchmarks.run", "--task", cell.task.spec.id, "--model", model]
     if entrant.algorithm != "erm":
-        words += ["--algorithm", entrant.algorithm]
+        words += ["--algorithm", "my_algorithm.py:Mine" if "@" in entrant.algorithm else entrant.algorithm]
     words += ["--seeds", str(max(outcome.seed for outcome in cell.outcomes) + 1)]
     if entrant.protocol.budget_scale != HEADLINE.budget_scale:
         words += ["--budget-scale", f"{entrant.protocol.budget_scale:g}"]
+    if entrant.protocol.tuned:
+        words += ["--tune", entrant.protocol.tuned.rpartition("/")[2]]
+    if doses := json.loads(entrant.protocol.dose):
+        words += ["--sweep", *doses]
     if entrant.protocol.draw != HEADLINE.draw:
         words.append("# on data drawn with a word that is not public")
     return " ".join(words)

@@ -68,6 +68,7 @@ def sections(spec: TaskSpec) -> list[str]:
         "Conditions": conditions_table(spec) if len(spec.conditions) > 1 else "",
         "Splits": splits_table(spec),
         "Score": score_text(spec),
+        "Doses": doses_table(spec),
         "Training": training_table(spec),
         "Published values": published_table(spec),
         "Notes": bullets(spec.notes),
@@ -140,6 +141,14 @@ def axis_row(axis: Axis) -> tuple[str, str, str]:
     """The index of an axis, and what its ends mean."""
     low, high = axis.ends
     return axis.index, f"{axis.low} ({number(low)})", f"{axis.high} ({number(high)})"
+
+
+def doses_table(spec: TaskSpec) -> str:
+    """The knobs that a sweep turns."""
+    if not spec.doses:
+        return ""
+    rows = [(dose.name, dose.unit, plain(dose.values), plain(dose.own)) for dose in spec.doses]
+    return table(("dose", "what", "values", "the task's own"), rows)
 
 
 def training_table(spec: TaskSpec) -> str:

@@ -10,7 +10,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -22,7 +22,7 @@ from tasks.card import card
 from tasks.metrics import IGNORED
 from tasks.registry import ID, Entry
 from tasks.seeds import Draw
-from tasks.types import SCORE_CLIP, Batch, Data, Predictor, Role, Row, Scores, Split, Task, TaskSpec, load_data
+from tasks.types import SCORE_CLIP, Batch, Data, Dose, Predictor, Role, Row, Scores, Split, Task, TaskSpec, load_data
 
 SEED, OTHER_SEED = 0, 1
 SECONDS = 1.0  # every trial samples in a process of its own
@@ -438,6 +438,74 @@ def references_are_what_is_measured(e: Examined) -> Iterator[str]:
             yield f"{name}: the card says {value:.4f}, its learner scores {measured:.4f}"
 
 
+# --- the doses ------------------------------------------------------------------------------------------------------
+
+
+def doses_are_sound(e: Examined) -> Iterator[str]:
+    """Every value of a dose gives sound data and two ends, its own value the task as it is; there is no other dose."""
+    for dose in e.spec.doses:
+        yield from dose_complaints(dose, [other.name for other in e.spec.doses])
+        for value in dose.values:
+            turned = Examined(e.entry, e.task.dosed({dose.name: value}))
+            found = own_value_complaints(e, turned) if value == dose.own else other_value_complaints(e, turned)
+            yield from (f"{dose.name} {value:g}: {complaint}" for complaint in found)
+    try:
+        e.task.dosed({"no such dose": 0.0})
+    except ValueError:
+        return
+    yield "a dose that the card does not have is not refused"
+
+
+def dose_complaints(dose: Dose, names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the declaration of one of the doses of these names."""
+    if not NAME.fullmatch(dose.name):
+        yield f"dose {dose.name!r} is not a name like 'label-noise'"
+    if names.count(dose.name) > 1:
+        yield f"two doses are called {dose.name!r}"
+    if not dose.unit.strip():
+        yield f"dose {dose.name!r} has no unit"
+    if sorted(set(dose.values)) != list(dose.values) or len(dose.values) < 2 or dose.own not in dose.values:
+        yield f"dose {dose.name!r} has not two or more rising values with its own ({dose.own:g}) among them: {dose.values}"
+
+
+def own_value_complaints(e: Examined, turned: Examined) -> Iterator[str]:
+    """Where the task at its own value of a dose is not the task itself."""
+    if turned.spec != e.spec:
+        yield "the task's own value gives another card"
+    if changed := changed_splits(e, turned):
+        yield f"the task's own value gives other data in {', '.join(changed)}"
+
+
+def other_value_complaints(e: Examined, turned: Examined) -> Iterator[str]:
+    """Where the task at another value cannot be trained on, or its results not read as the task's own."""
+    names, others = ([(split.name, split.role) for split in x.spec.splits] for x in (e, turned))
+    if (e.spec.id, names) != (turned.spec.id, others):
+        yield f"the splits of {turned.spec.id} are {others}, those of the task {names}"
+        return
+    if not changed_splits(e, turned):
+        yield "the data are those of the task's own value"
+    for clause in HELD_BY_EVERY_DOSE:
+        yield from clause(turned)
+
+
+def changed_splits(e: Examined, turned: Examined) -> list[str]:
+    """Where two tasks with the same splits have other data."""
+    pairs = zip(e.batches, turned.batches, strict=True)
+    return [where for (where, _, batch), (_, _, other) in pairs if not same(batch, other)]
+
+
+HELD_BY_EVERY_DOSE: tuple[Clause, ...] = (
+    examples_are_as_the_problem_says,
+    values_are_in_range,
+    training_labels_differ,
+    measures_are_complete,
+    summary_is_complete,
+    anchors_are_there,
+    ceiling_scores_one,
+    floor_scores_zero,
+    gate_separates,
+)
+
 CLAUSES: tuple[Clause, ...] = (
     header_is_valid,
     card_is_plain_data,
@@ -460,6 +528,7 @@ CLAUSES: tuple[Clause, ...] = (
     floor_scores_zero,
     gate_separates,
     references_are_what_is_measured,
+    doses_are_sound,
 )
 
 

@@ -157,6 +157,16 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Dose:
+    """A knob of a task that a sweep turns, to see how the answer depends on it: its values, among them the task's own."""
+
+    name: str
+    values: tuple[float, ...]
+    own: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """Everything about a task that is plain data: its card.
 
@@ -179,6 +189,7 @@ class TaskSpec:
     floor: str | None = None
     ceiling: str | None = None
     axes: tuple[Axis, ...] = ()
+    doses: tuple[Dose, ...] = ()
     recipe: Recipe = Recipe()
     conditions: tuple[Condition, ...] = (Condition("default"),)
     constants: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -315,6 +326,21 @@ class Task(ABC):
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
+
+    def dosed(self, dose: Mapping[str, float]) -> Task:
+        """The task with some knobs turned; the same card otherwise, so that results are read in the same way.
+
+        Raises:
+            ValueError: for a knob that the task does not have.
+        """
+        if unknown := sorted(set(dose) - {knob.name for knob in self.spec.doses}):
+            knobs = ", ".join(knob.name for knob in self.spec.doses) or "none"
+            raise ValueError(f"{self.spec.id} has no dose {', '.join(unknown)}; it has {knobs}")
+        return self.turned(dose) if dose else self
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        """`dosed` for knobs that are known to exist; a task that declares doses says what they do."""
+        raise NotImplementedError(f"{self.spec.id} declares doses and does not say what they do")
 
     @abstractmethod
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:

@@ -31,7 +31,8 @@ def one_thread() -> None:
 
 def jobs_for(models: Sequence[str], task: str, seeds: int = 1, scale: float = 0.1, seconds: float = 60.0) -> list[Job]:
     """Jobs of the first condition of a task."""
-    found = plan(registry.select([task]), references.select(models), ["erm"], seeds, scale)
+    erm = references.select(["erm"], "algorithm")
+    found = plan(registry.select([task]), references.select(models), erm, seeds, scale)
     first = found[0].trial.condition
     return [replace(job, seconds=seconds) for job in found if job.trial.condition == first]
 

@@ -23,6 +23,7 @@ ALLOWED = {
         "benchmarks.store",
         "benchmarks.statistics",
         "benchmarks.cells",
+        "benchmarks.selection",
         "tasks",
     },
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from baselines import contract, references
+from baselines.algorithm import Training
 from baselines.algorithms.erm import ERM
 from baselines.contract import FittedEstimator, NotApplicable
 from baselines.models import kernel_ridge
@@ -195,8 +196,10 @@ def test_random_features_stay_as_drawn_and_are_not_counted() -> None:
     assert model_parameters(net) == 5 * 2048 + 5
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     recipe = Recipe().override({**RandomFeatures.recipe, "weight_decay": 0.1, "clip_norm": 1.0})
-    replica = Replica(net, [batch], torch.Generator().manual_seed(0), lambda predict: {})
-    train([replica], ERM(asked), recipe, Budget(steps=3, batch_size=16, evaluations=1), lambda outputs, x: outputs)
+    replica = Replica(
+        net, ERM(asked), Training([batch], 3, torch.Generator()), torch.Generator().manual_seed(0), lambda predict: {}
+    )
+    train([replica], recipe, Budget(steps=3, batch_size=16, evaluations=1), lambda outputs, x: outputs)
     after = net.state_dict()
     assert {name for name in before if torch.equal(before[name], after[name])} == {"features.weight", "features.bias"}
 

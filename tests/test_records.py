@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.records import MAX_BYTES, InvalidRecord, Record, Trial, canonical, clean_text, digest, parse
 
-TRIAL = Trial("shift/some-task-v1", "default", "mlp", "0" * 64, "erm", {"width": 128}, 1.0, 0, digest("public"))
+TRIAL = Trial("shift/some-task-v1", "default", "mlp", "0" * 64, {"width": 128}, 0, digest("public"))
 RECORD = Record(
     TRIAL,
     "ok",

@@ -100,7 +100,7 @@ def test_a_class_is_loaded_from_a_file_beside_its_helpers(tmp_path: Path) -> Non
     reference = references.submitted(f"{path}:Net")
     assert references.load_class(reference).value == 7  # type: ignore[attr-defined]
     path.write_text("class Net:\n    value = 8\n")
-    with pytest.raises(references.UnusableModel, match="was edited while the run was going on"):
+    with pytest.raises(references.UnusableClass, match="was edited while the run was going on"):
         references.load_class(reference)
 
 

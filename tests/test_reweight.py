@@ -146,7 +146,7 @@ def minimize(model: nn.Module, batch: Batch) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=SPEC.recipe.learning_rate)
     objective = ERM(SPEC.problem)
     for _ in range(SPEC.budget.steps):
-        loss = objective.loss(model, batch)
+        loss = objective.loss(model, batch, 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -184,7 +184,7 @@ def gradient_descent_from_zero(batch: Batch) -> Tensor:
     optimizer = torch.optim.SGD([solution], lr=1 / float(largest), momentum=0.97)
     for _ in range(2000):
         optimizer.zero_grad()
-        objective.loss(lambda x: x @ solution, batch).backward()
+        objective.loss(lambda x: x @ solution, batch, 0).backward()  # type: ignore[arg-type]
         optimizer.step()
     return solution.detach()
 

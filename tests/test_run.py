@@ -102,7 +102,7 @@ def test_failures_are_rows_with_a_reason_and_exit_status_1(tmp_path: Path) -> No
         (("--task", "shift", "--model", "nowhere.py:Net"), ("there is no file",)),
         (("--task", "shift", "--model", "README.md:Net"), ("cannot be found",)),
         (("--task", "shift", "--model", f"{MODELS}:Plan"), ("defines no Plan", "Plain")),
-        (("--task", "shift", "--algorithm", "erl"), ("no algorithm 'erl'", "erm")),
+        (("--task", "shift", "--algorithm", "erl"), ("no training algorithm 'erl'", "erm")),
         ((), ("--task shift",)),
         (("--task", "shift", "--seeds", "0"), ("not a whole number above 0",)),
         (("--task", "shift", "--budget-scale", "nan"), ("not a number above 0",)),

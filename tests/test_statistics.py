@@ -15,6 +15,7 @@ from benchmarks.statistics import (
     mean_of_means,
     median_range,
     paired_difference,
+    variance_components,
     welch_difference,
 )
 
@@ -157,3 +158,30 @@ def test_mean_of_means_covers_95_percent_of_normal_data() -> None:
     scales = np.array([0.1, 0.5, 1.0, 2.0])  # tasks of very different spread, three seeds each
     samples = default_rng(7).normal(size=(REPETITIONS, 4, 3)) * scales[:, None]
     assert 0.93 <= coverage(map(mean_of_means, map(list, samples)), 0.0) <= 0.97
+
+
+def test_variance_components_by_hand() -> None:
+    """Rows differ by 2, columns by 4, no interaction, repetitions are -1 and +1 around each cell."""
+    rows, columns, repetitions = np.array([0.0, 2.0]), np.array([0.0, 4.0]), np.array([-1.0, 1.0])
+    values = rows[:, None, None] + columns[None, :, None] + repetitions[None, None, :]
+    found = variance_components(values)
+    # within: 4 cells x (1 + 1) / 4 degrees of freedom = 2; rows: var 2, less (interaction mean square 0) / 4
+    assert (found.rows, found.columns, found.interaction, found.repetitions) == pytest.approx((2.0, 8.0, 0.0, 2.0))
+
+
+def test_variance_components_are_right_on_average() -> None:
+    """Normal effects with sd 1, 2, .5 and noise .3; 400 designs of 6 x 8 x 5. Tolerance: 4 standard errors."""
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        effects = random.normal(0, 1, (6, 1, 1)) + random.normal(0, 2, (1, 8, 1)) + random.normal(0, 0.5, (6, 8, 1))
+        parts = variance_components(effects + random.normal(0, 0.3, (6, 8, 5)))
+        found.append([parts.rows, parts.columns, parts.interaction, parts.repetitions])
+    errors = np.std(found, axis=0) / np.sqrt(len(found))
+    assert (np.abs(np.mean(found, axis=0) - [1.0, 4.0, 0.25, 0.09]) < 4 * errors).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2), (2, 1, 2), (2, 2, 1), (4, 4)])
+def test_variance_components_need_two_of_everything(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="each at least 2"):
+        variance_components(np.zeros(shape))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines.algorithm import Training
 from baselines.algorithms.erm import ERM
 from benchmarks.training import Diverged, Replica, batch_stream, chunks, schedule, shuffled, train
 from tasks.types import Batch, Budget, Predict, Problem, Recipe
@@ -41,7 +42,7 @@ def replica(model: nn.Module, batch: Batch | None = None) -> Replica:
     def measure(predict: Predict) -> dict[str, dict[str, float]]:
         return {"iid": {"mse": float((predict(batch.x) - batch.y).square().mean())}}
 
-    return Replica(model, [batch], order(), measure)
+    return Replica(model, ERM(PROBLEM), Training([batch], 500, torch.Generator()), order(), measure)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def replica(model: nn.Module, batch: Batch | None = None) -> Replica:
 def test_equals_a_bare_loop(recipe: Recipe) -> None:
     budget = Budget(steps=23, batch_size=10, evaluations=4)
     ours = replica(network())
-    train([ours], ERM(PROBLEM), recipe, budget, same)
+    train([ours], recipe, budget, same)
 
     bare = network()
     optimizer: torch.optim.Optimizer
@@ -85,9 +86,9 @@ def test_equals_a_bare_loop(recipe: Recipe) -> None:
 def test_replicas_share_nothing() -> None:
     budget, recipe = Budget(20, 8, 2), Recipe(learning_rate=1e-2)
     together = [replica(network()), replica(nn.Linear(3, 1)), replica(network(), data(32))]
-    train(together, ERM(PROBLEM), recipe, budget, same)
+    train(together, recipe, budget, same)
     alone = replica(network())
-    train([alone], ERM(PROBLEM), recipe, budget, same)
+    train([alone], recipe, budget, same)
     assert together[0].points == alone.points
     assert together[2].points != alone.points
 
@@ -100,20 +101,20 @@ def test_a_measurement_sees_evaluation_mode_and_no_gradient() -> None:
             seen.append((self.training, torch.is_grad_enabled()))
             return super().forward(x)
 
-    train([replica(Spy(3, 1))], ERM(PROBLEM), Recipe(), Budget(2, 64, 1), same)
+    train([replica(Spy(3, 1))], Recipe(), Budget(2, 64, 1), same)
     assert seen == [(True, True), (True, True), (False, False)]
 
 
 def test_a_loss_that_is_not_finite_is_divergence() -> None:
     with pytest.raises(Diverged, match="within steps 1 to 5"):
-        train([replica(network())], ERM(PROBLEM), Recipe(optimizer="sgd", learning_rate=1e30), Budget(50, 8, 10), same)
+        train([replica(network())], Recipe(optimizer="sgd", learning_rate=1e30), Budget(50, 8, 10), same)
 
 
 def test_importance_weights_count() -> None:
     """Two equal inputs with different targets: the fit is their weighted mean."""
     batch = Batch(torch.ones(2, 3), torch.tensor([[0.0], [1.0]]), weight=torch.tensor([3.0, 1.0]))
     model = nn.Linear(3, 1)
-    train([replica(model, batch)], ERM(PROBLEM), Recipe(learning_rate=0.05), Budget(500, 2, 1), same)
+    train([replica(model, batch)], Recipe(learning_rate=0.05), Budget(500, 2, 1), same)
     with torch.no_grad():
         fitted = float(model(batch.x[:1]))
     assert fitted == pytest.approx(0.25, abs=1e-3)
@@ -151,7 +152,7 @@ def test_batches_of_several_lengths_are_never_mixed() -> None:
 def test_without_steps_a_model_is_measured_as_it_is() -> None:
     """What a task about untrained models gets: one point at step 0, and no parameter moved."""
     ours = replica(network())
-    train([ours], ERM(PROBLEM), Recipe(), Budget(steps=0, batch_size=8), same)
+    train([ours], Recipe(), Budget(steps=0, batch_size=8), same)
     (point,) = ours.points
     with torch.no_grad():
         error = float((network()(data().x) - data().y).square().mean())

@@ -149,7 +149,7 @@ def record(
     **trial: Any,
 ) -> Record:
     """A result: `iid` on every split in distribution, `ood` on the shifted one, the middle on probes."""
-    usual = {"algorithm": "erm", "hparams": {}, "budget_scale": 1.0, "draw": PUBLIC, "source_hash": "0" * 64}
+    usual = {"hparams": {}, "draw": PUBLIC, "source_hash": "0" * 64}
     rest: dict[str, Any] = {**usual, **trial}
     identity = Trial(task=task_id, condition=condition, model=model, seed=seed, **rest)
     provenance = {"started": started}

@@ -1,26 +1,24 @@
-"""Empirical risk minimization: the mean loss over the batch, weighted where the data carry weights."""
+"""Empirical risk minimization: the mean loss over the batch, weighted where the data carry weights.
+
+Vapnik, Principles of risk minimization for learning theory, NeurIPS 1991.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from torch import Tensor, nn
 
-from torch import Tensor
-
+from baselines.algorithm import Algorithm
 from tasks.metrics import losses, mean_loss
-from tasks.types import Batch, Problem
+from tasks.types import Batch
 
 ENTRIES = {"erm": {"class": "ERM", "summary": "mean training loss (importance-weighted where the data carry weights)"}}
 
 
-class ERM:
-    """Vapnik, Principles of risk minimization for learning theory, NeurIPS 1991."""
+class ERM(Algorithm):
+    """The same loss for every example."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-    def loss(self, predict: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """The scalar to minimize."""
-        outputs, kind = predict(batch.x), self.problem.output_kind
+    def loss(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
+        outputs, kind = model(batch.x), self.problem.output_kind
         if batch.weight is None:
             return mean_loss(outputs, batch.y, kind)
         per_example = losses(outputs, batch.y, kind)  # (B,)

@@ -24,7 +24,7 @@ ENTRIES = {
     "shift/bikes-v1": {
         "summary": "bicycle hires by hour and weather, learned on working days, asked on free days",
         "input": "vector",
-        "tags": ["real", "regression"],
+        "tags": ["real", "regression", "environments"],
     },
 }
 
@@ -70,7 +70,8 @@ def hours() -> tuple[Examples, Examples]:
     x = np.stack([*measured, *indicators(columns["season"], SEASONS), *indicators(weather, WEATHER)], axis=1)
     kept = first_of_each(x)
     day = numbers(columns["day"]).astype(np.int64)
-    every = Examples(x, np.log1p(numbers(columns["bikers"])), block=day, n_numbers=len(NUMBERS)).take(kept)
+    season = np.array([SEASONS.index(name) for name in columns["season"]])
+    every = Examples(x, np.log1p(numbers(columns["bikers"])), day, season, n_numbers=len(NUMBERS)).take(kept)
     working = columns["workingday"][kept] == "1"
     return every.take(working), every.take(~working)
 
@@ -86,6 +87,8 @@ NOTES = (
     "the source), standardised with the training examples' mean and standard deviation; four indicators of the season, "
     "three of the weather (the one hour of heavy rain counts as light rain). Left out: month, date, weekday, holiday, "
     "working day. Target: log(1 + hires), standardised. All of 2011 in Washington, D.C.",
+    "The environments are the four seasons. The season is among the inputs, and a free day is not a fifth one: what is "
+    "the same in all of them need not hold there.",
     "Whole days are dealt into training, validation and test, since the hours of a day share its weather.",
     "Of hours with equal inputs the first is kept: 8,507 of 8,645.",
     "The hour is one number, so a linear model has a slope for the day and cannot see commuters; it fits badly and "

@@ -8,11 +8,14 @@ is e = .9, and a ladder of e = 0, .1, ..., 1 shows how much of a prediction is c
     digit 3, label 1, colour 0 (disagrees: 90 % of the test images)     x[0] is a 3, x[1] is empty
 
 In the control colour is a coin in training and at test: there is no shortcut, and no model should gain or lose.
+
+Doses: the number of training environments, how often their colours are right, and the share of flipped labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,6 +26,7 @@ from tasks.sources.digits import SIDE, Collection, collection, pool
 from tasks.types import (
     Batch,
     Budget,
+    Dose,
     Predictor,
     Problem,
     Published,
@@ -60,10 +64,19 @@ ENTRIES = {
 }
 
 LABEL_NOISE = 0.25
-TRAINING_NOISE = (0.1, 0.2)
+ENVIRONMENTS = 2
+SPURIOUS = 0.85  # of training colours agree with the label
+DISTANCE = 0.1  # of the smallest and the largest colour noise in training
 REVERSED = 0.9
 COIN = 0.5
+GATE = 0.6  # of the way from a coin to the worse of shape and colour
 LADDER = tuple(rung / 10 for rung in range(11))
+
+DOSES = (
+    Dose("environments", (2, 3, 5, 8), ENVIRONMENTS, "training environments, as many examples in all"),
+    Dose("spurious", (0.65, 0.75, 0.85, 0.95, 1.0), SPURIOUS, "share of training colours that agree with the label"),
+    Dose("label-noise", (0.0, 0.1, 0.25, 0.35), LABEL_NOISE, "share of flipped labels, in training and at test"),
+)
 
 IRM = Source(
     key="arjovsky2019invariant",
@@ -86,9 +99,17 @@ DOMAINBED = Source(
 class ColoredDigits(Task):
     """Accuracy under a colour noise that moves. `env` is the place of an image's noise in its split's list."""
 
-    def __init__(self, spec: TaskSpec, images: Collection) -> None:
+    def __init__(self, spec: TaskSpec, images: Collection, label_noise: float = LABEL_NOISE) -> None:
         super().__init__(spec)
         self.images = images
+        self.label_noise = label_noise
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        """Other colour noises in training, or other labels. The ladder stays, and the gate follows the two cues."""
+        spurious, label_noise = dose.get("spurious", SPURIOUS), dose.get("label-noise", LABEL_NOISE)
+        noises = training_noises(int(dose.get("environments", ENVIRONMENTS)), spurious)
+        spec = replace(self.spec, splits=splits(self.images, noises, REVERSED), gate=gate(spurious, label_noise))
+        return ColoredDigits(spec, self.images, label_noise)
 
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
         """Test splits hold the same images with the same labels; along the ladder only colours change, one by one.
@@ -100,7 +121,7 @@ class ColoredDigits(Task):
         noise = torch.tensor(split.params["color_noise"])
         env = torch.arange(split.size) % len(noise)
         shape = (digits < 5).long()
-        y = shape ^ (label_flip < LABEL_NOISE)
+        y = shape ^ (label_flip < self.label_noise)
         color = y ^ (color_flip < noise[env])
         x = torch.zeros(split.size, 2, SIDE, SIDE)
         x[torch.arange(split.size), color] = pool(images)
@@ -123,6 +144,18 @@ def shape_of(batch: Batch) -> Tensor:
 def color_of(batch: Batch) -> Tensor:
     """The channel (N,) that has the ink."""
     return batch.x.sum((2, 3)).argmax(1)
+
+
+def training_noises(environments: int, spurious: float) -> tuple[float, ...]:
+    """Colour noises, evenly spread around 1 - spurious; .05 to either side, or as far as 0 allows."""
+    mean = 1 - spurious
+    reach = min(DISTANCE / 2, mean)
+    return tuple(round(mean + reach * (2 * i / (environments - 1) - 1), 9) for i in range(environments))
+
+
+def gate(spurious: float, label_noise: float) -> float:
+    """An accuracy that whoever uses one of the two cues reaches in distribution, whichever it is."""
+    return COIN + GATE * (min(spurious, 1 - label_noise) - COIN)
 
 
 def splits(images: Collection, training_noise: tuple[float, ...], headline: float) -> tuple[Split, ...]:
@@ -149,7 +182,7 @@ def published() -> tuple[Published, ...]:
     what = "accuracy at colour noise .9, 50,000 digits"
     return (
         Published("shape alone, every noise", 1 - LABEL_NOISE),
-        Published("colour alone, training mixture", 1 - sum(TRAINING_NOISE) / len(TRAINING_NOISE)),
+        Published("colour alone, training mixture", SPURIOUS),
         Published("colour alone, colour noise .9", 1 - REVERSED),
         Published(f"{what}, MLP, ERM", 0.17070, 0.00674, IRM.key),
         Published(f"{what}, MLP, IRMv1 (selected on the test environment)", 0.66902, 0.02540, IRM.key),
@@ -172,6 +205,10 @@ NOTES = (
     "In distribution colour is the better predictor: a model that ignores it pays 10 points there.",
     "The published numbers are of other protocols. IRM: 25,000 digits an environment, every second pixel kept, 501 "
     "full-batch steps, the last one reported. DomainBed: 28 x 28 pixels, one minibatch an environment and step.",
+    "More environments have colour noises that are spread evenly from .1 to .2. With another shortcut the two lie .05 "
+    "to either side of its complement. A colour that is always right leaves no room for that: both are 0, the "
+    "environments are one distribution, and nothing in training speaks against the colour. The gate lies 60 % of the "
+    "way from a coin to the worse of shape and colour in distribution, so that either solution passes it.",
 )
 CONTROL_NOTES = (
     "The twin of the coloured digits without their shortcut: colour is a coin in training and on the headline, which "
@@ -182,7 +219,7 @@ CONTROL_NOTES = (
 
 def build(entry: Entry) -> Task:
     images, control = collection(entry), "control" in entry.tags
-    training_noise, headline = ((COIN, COIN), COIN) if control else (TRAINING_NOISE, REVERSED)
+    training_noise, headline = ((COIN, COIN), COIN) if control else (training_noises(ENVIRONMENTS, SPURIOUS), REVERSED)
     spec = TaskSpec(
         entry=entry,
         question=(
@@ -198,7 +235,8 @@ def build(entry: Entry) -> Task:
         metric="accuracy",
         floor="chance" if control else "shortcut",
         ceiling="oracle",
-        gate=0.6 if control else 0.65,
+        gate=0.6 if control else gate(SPURIOUS, LABEL_NOISE),
+        doses=() if control else DOSES,
         constants={f"noise-{COIN}": {"chance": 0.5}} if control else {},
         sources=(IRM, DOMAINBED, images.source),
         licence=images.licence,

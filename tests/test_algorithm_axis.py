@@ -1,0 +1,160 @@
+"""Algorithms as an axis: same data and batches for all, a user's own from a file; what does not apply is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from baselines import references
+from baselines.algorithm import Algorithm, Training, completed
+from baselines.contract import BrokenContract
+from benchmarks.jobs import Job, plan
+from benchmarks.records import Record
+from benchmarks.training import Replica, train
+from benchmarks.trial import run_trial
+from tasks import registry
+from tasks.types import Batch, Budget, Problem, Recipe
+
+TASK = "shift/linear-unit-2-v1"
+PROBLEM = Problem("vector", (4,), "classes", 2, 60)
+STEPS = 6
+MINE = """
+class Mine:
+    def __init__(self, problem, strength=2.0):
+        self.strength = strength
+
+    def loss(self, model, batch, step):
+        return self.strength * (model(batch.x) - batch.y[:, None]).square().mean()
+"""
+
+
+def job(algorithm: str, model: str = "linear", task: str = TASK, **changes: Any) -> Job:
+    """One short trial."""
+    words = references.select([algorithm], "algorithm")
+    planned = plan(registry.select([task]), references.select([model]), words, 1, 0.02)[0]
+    return planned.varied(**changes)
+
+
+def data() -> Batch:
+    """60 examples of 3 environments and 4 groups."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(60, 4, generator=generator), torch.arange(60) % 2
+    return Batch(x, y, env=torch.arange(60) % 3, group=torch.arange(60) % 4)
+
+
+def seen_by(name: str) -> list[Tensor]:
+    """The minibatches that an algorithm meets."""
+    reference = references.registered("algorithm")[name]
+    algorithm = completed(references.load_class(reference))(PROBLEM)
+    met: list[Tensor] = []
+    backward: Callable[..., Tensor] = algorithm.backward
+
+    def noting(model: nn.Module, batch: Batch, step: int) -> Tensor:
+        met.append(batch.x.clone())
+        return backward(model, batch, step)
+
+    algorithm.backward = noting  # type: ignore[method-assign]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    known = Training([data()], STEPS, torch.Generator().manual_seed(1), torch.randn(20, 4))
+    replica = Replica(model, algorithm, known, torch.Generator().manual_seed(2), lambda predict: {})
+    train([replica], Recipe(), Budget(STEPS, 16, 2), lambda outputs, x: outputs)
+    return met
+
+
+@pytest.mark.parametrize("name", [name for name in references.registered("algorithm") if name != "erm"])
+def test_every_algorithm_meets_the_same_minibatches_in_the_same_order(name: str) -> None:
+    ours, theirs = seen_by(name), seen_by("erm")
+    assert len(ours) == STEPS
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_two_algorithms_on_one_seed_see_the_same_data() -> None:
+    first, second = run_trial(job("erm")), run_trial(job("irm"))
+    assert first.status == second.status == "ok"
+    assert first.data == second.data
+    assert first.anchors == second.anchors
+    assert first.scores != second.scores
+
+
+def test_a_user_s_file_is_an_algorithm_of_its_own_name(tmp_path: Path) -> None:
+    """With its setting at 0 nothing is learned: the setting reaches the class, and the trial is another one."""
+    (tmp_path / "my_algorithm.py").write_text(MINE)
+    mine = job(f"{tmp_path / 'my_algorithm.py'}:Mine")
+    assert mine.trial.algorithm.startswith("my-algorithm-mine@")
+    record = run_trial(mine)
+    assert record.status == "ok", record.reason
+    other = run_trial(mine.varied(settings={"strength": 0.0}))
+    assert other.status == "ok"
+    assert other.curve[-1]["loss"] == 0.0 != record.curve[-1]["loss"]
+    assert mine.varied(settings={"strength": 0.0}).trial.key != mine.trial.key
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "model", "task", "reason"),
+    [
+        ("irm", "linear", "shift/reweight-v1", "needs environments, and the training data have none"),
+        ("dfr", "linear", TASK, "needs group labels, and the training data have none"),
+        ("irm", "knn", TASK, "is fitted, not trained step by step"),
+        ("sd", "linear", "shift/linear-unit-1-v1", ""),
+    ],
+)
+def test_what_does_not_apply_is_skipped_with_a_reason(algorithm: str, model: str, task: str, reason: str) -> None:
+    record = run_trial(job(algorithm, model, task))
+    assert record.status == "skipped"
+    assert reason in record.reason and record.reason
+
+
+def test_an_algorithm_without_a_loss_or_with_an_unknown_need_is_told() -> None:
+    with pytest.raises(BrokenContract, match=r"has no method loss\(model, batch, step\)"):
+        completed(type("Empty", (), {}))
+    with pytest.raises(BrokenContract, match="needs colours; there are environments"):
+        completed(type("Greedy", (Algorithm,), {"needs": ("colours",), "loss": lambda *_: None}))
+
+
+def test_an_environment_that_is_left_out_validates_and_does_not_train() -> None:
+    whole, left = run_trial(job("erm")), run_trial(job("erm", left_out=1))
+    assert left.status == "ok", left.reason
+    assert whole.data["val"][0] == left.data["val"][0] * 3
+    assert whole.data["train"][0] * 2 == left.data["train"][0] * 3
+    assert whole.data["iid"] == left.data["iid"]
+    assert run_trial(job("erm", left_out=9)).status == "skipped"
+
+
+def run_file(folder: Path, body: str) -> Record:
+    """A trial of a model class from a file."""
+    path = folder / "net.py"
+    path.write_text(f"import torch\nfrom torch import nn\n\n\n{body}")
+    planned = plan(
+        registry.select([TASK]), references.select([f"{path}:Net"]), references.select(["erm"], "algorithm"), 1, 0.02
+    )
+    return run_trial(planned[0])
+
+
+NET = """
+class Net(nn.Module):
+    def __init__(self, problem):
+        super().__init__()
+        self.layer = nn.Linear(problem.input_shape[0], problem.n_outputs)
+
+    def forward(self, x):
+        return self.layer({inputs})
+"""
+
+
+@pytest.mark.parametrize(("inputs", "flags"), [("x - x.mean(0)", ("transductive",)), ("x", ())])
+def test_a_model_that_reads_its_batch_is_flagged(tmp_path: Path, inputs: str, flags: Sequence[str]) -> None:
+    record = run_file(tmp_path, NET.format(inputs=inputs))
+    assert record.status == "ok", record.reason
+    assert record.flags == flags
+
+
+def test_an_algorithm_that_is_given_test_inputs_is_flagged() -> None:
+    record = run_trial(job("iw-erm", task="shift/reweight-v1"))
+    assert record.status == "ok", record.reason
+    assert record.flags == ("target-inputs",)
