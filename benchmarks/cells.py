@@ -49,7 +49,8 @@ class Protocol:
             parts.append(f"selection {self.selection}")
         if self.tuned:
             rule, _, n = self.tuned.rpartition("/")
-            parts.append(f"tuned over {n} configurations by {rule}")
+            seen = " (it saw the test: never ranked)" if rule == "oracle" else ""
+            parts.append(f"tuned over {n} configurations by {rule}{seen}")
         parts += [f"{name} {value:g}" for name, value in json.loads(self.dose).items()]
         return ", ".join(parts) or "headline protocol"
 

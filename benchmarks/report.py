@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.cells import FAILURES, Cell, cells_of
+from benchmarks.cells import FAILURES, Cell, Protocol, cells_of
 from benchmarks.records import STATUSES, Record
 from tasks.types import Axis, TaskSpec
 
@@ -37,8 +37,21 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def print_report(console: Console, records: Sequence[Record]) -> None:
-    """The tables of scores and indices, in blocks of entries that fit the width, then the failures."""
-    found = cells_of(records)
+    """The tables of every protocol, then the failures."""
+    by_protocol: dict[Protocol, list[Cell]] = {}
+    for cell in cells_of(records):
+        by_protocol.setdefault(cell.entrant.protocol, []).append(cell)
+    for protocol, found in by_protocol.items():
+        if len(by_protocol) > 1:
+            console.print(f"[bold]{escape(protocol.label)}[/]", highlight=False)
+        print_tables(console, found)
+    if any(cell.task.spec.scored for found in by_protocol.values() for cell in found):
+        console.print(LEGEND, highlight=False)
+    print_failures(console, records)
+
+
+def print_tables(console: Console, found: Sequence[Cell]) -> None:
+    """The tables of scores and indices of one protocol, in blocks of entries that fit the width."""
     cells = {(cell.task.spec.id, cell.entrant.label): cell for cell in found}
     entries = list(dict.fromkeys(cell.entrant.label for cell in found))
     scored = list(dict.fromkeys(cell.task.spec.id for cell in found if cell.task.spec.scored))
@@ -48,14 +61,12 @@ def print_report(console: Console, records: Sequence[Record]) -> None:
     if scored:
         for block in blocks:
             console.print(score_table(cells, scored, block))
-        console.print(LEGEND, highlight=False)
     if described:
         for block in blocks:
             console.print(index_table(cells, list(described.values()), block))
         console.print(INDEX_LEGEND, highlight=False)
         for spec in described.values():
             console.print(meaning(spec), highlight=False)
-    print_failures(console, records)
 
 
 def score_table(cells: Cells, tasks: Sequence[str], entries: Sequence[str]) -> Table:
@@ -144,9 +155,9 @@ def report_table(records: Sequence[Record]) -> dict[str, Any]:
         named |= {axis.index: cell.on(axis) for axis in cell.task.spec.axes}
         for what, found in named.items():
             value = [found.mean, found.half_width] if found else [None, None]
-            who = [cell.task.spec.id, cell.entrant.model, cell.entrant.algorithm]
+            who = [cell.task.spec.id, cell.entrant.model, cell.entrant.algorithm, cell.entrant.protocol.label]
             rows.append([*who, what, *value, len(cell.outcomes), bad])
-    columns = ["task", "model", "algorithm", "what", "value", "half_width_95", "seeds", "failed_seeds"]
+    columns = ["task", "model", "algorithm", "protocol", "what", "value", "half_width_95", "seeds", "failed_seeds"]
     return {"columns": columns, "rows": rows}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -57,12 +57,12 @@ class Found:
 class Collection:
     """Everything that a site says. `suite` has every task by id; `input_hash` stands for all files that were read.
 
-    `searched` are the trials by which searches found their configurations: no results, and kept.
+    `searched` are the configurations that searches tried, as cells of one seed: no results, and kept.
     """
 
     suite: Mapping[str, Task]
     cells: tuple[Cell, ...]
-    searched: tuple[Record, ...]
+    searched: tuple[Cell, ...]
     refused: tuple[Refused, ...]
     n_records: int
     input_hash: str
@@ -89,11 +89,14 @@ def collect(roots: Sequence[Path], suite: Mapping[str, Task]) -> Collection:
     for step in (known(suite), newest_source, one_of_each, same_data):
         found, more = step(found)
         refused += more
-    cells, more = group(found, suite)
+    cells, more = group([f for f in found if is_reported(f.record)], suite)
+    tried, _ = group(
+        [as_result(f) for f in found if not is_reported(f.record) and f.record.trial.left_out is None], suite
+    )
     return Collection(
         suite=suite,
         cells=tuple(cells),
-        searched=tuple(f.record for f in found if not is_reported(f.record)),
+        searched=tuple(tried),
         refused=tuple(sorted(refused + more)),
         n_records=n_records,
         input_hash=input_hash,
@@ -273,6 +276,11 @@ def divide(found: Iterable[Found], refuse: Callable[[Found], str]) -> Sorted:
     return kept, refused
 
 
+def as_result(tried: Found) -> Found:
+    """A trial of a search, read as a result of its own configuration."""
+    return replace(tried, record=replace(tried.record, trial=replace(tried.record.trial, tuned="")))
+
+
 def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell], list[Refused]]:
     """Records to cells, seeds in order. A seed that its task cannot summarize is refused with the task's reason."""
 
@@ -281,8 +289,7 @@ def group(found: Iterable[Found], suite: Mapping[str, Task]) -> tuple[list[Cell]
 
     outcomes: dict[tuple[str, Entrant], list[Outcome]] = {}
     refused: list[Refused] = []
-    reported = sorted((f for f in found if is_reported(f.record)), key=place)
-    for (task_id, entrant, seed), members in groupby(reported, key=place):
+    for (task_id, entrant, seed), members in groupby(sorted(found, key=place), key=place):
         listed, task = list(members), suite[task_id].dosed(json.loads(entrant.protocol.dose))
         try:
             outcome = judge(task, seed, {f.record.trial.condition: f.record for f in listed})

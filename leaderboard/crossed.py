@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean, variance
 
 import numpy as np
 
-from benchmarks.cells import Cell, Protocol, cells_of
-from benchmarks.records import SEARCH, Record
+from benchmarks.cells import Cell, Protocol
 from benchmarks.selection import RULES, Rule
 from benchmarks.statistics import Components, mean_of_means, variance_components
 from leaderboard import wording
@@ -30,7 +28,8 @@ READING = (
 )
 RULES_READING = (
     "The same trainings, read at the step that in-distribution validation selects, at the last one, and at the one "
-    "that is best on the test itself (*oracle*: what a method could reach if the test were known; never ranked)."
+    "that is best on the test itself (*oracle*: what a method could reach if the test were known; never ranked). Means "
+    "over the models and tasks to which the algorithm applies; differences from erm are of the same cells and seeds."
 )
 VARIANCE_READING = (
     "Standard deviations of the score. Model, algorithm, their interaction and seed: random-effects components over "
@@ -80,27 +79,33 @@ def names(cells: ByPlace) -> tuple[list[str], list[str]]:
 
 
 def rules_table(cells: Sequence[Cell]) -> str:
-    """Algorithms down, rules across: the mean over the models and tasks that every algorithm has a score on."""
+    """Algorithms down, rules across: the mean over an algorithm's models and tasks, and what it adds to erm there."""
     by_algorithm: dict[str, dict[tuple[str, str], Cell]] = defaultdict(dict)
     for cell in cells:
         if cell.score is not None and cell.task.spec.with_role("ood"):
             by_algorithm[cell.entrant.algorithm][cell.task.spec.id, cell.entrant.model] = cell
-    if not by_algorithm:
-        return "No algorithm has a score."
-    erm = by_algorithm.get("erm", {})
-    rows = []
+    erm, rows = by_algorithm.get("erm", {}), []
     for algorithm, own in sorted(by_algorithm.items(), key=lambda item: (item[0] != "erm", item[0])):
-        shared = sorted(set(own) & set(erm)) if erm else sorted(own)
-        texts = [pooled_text([own[place] for place in shared], rule) for rule in RULES]
-        against = [pooled_text([erm[place] for place in shared], rule) for rule in RULES] if erm else [""] * len(RULES)
-        rows.append([algorithm, str(len(shared)), *texts, *against])
-    heads = [*RULES, *(f"erm there, {rule}" for rule in RULES)]
-    return table(["algorithm", "cells", *heads], rows)
+        means = [pooled_text([list(counted(cell, rule).values()) for cell in own.values()]) for rule in RULES]
+        shared = sorted(set(own) & set(erm)) if algorithm != "erm" else []
+        gains = [pooled_text([gain(own[place], erm[place], rule) for place in shared]) for rule in RULES]
+        rows.append([algorithm, str(len(own)), *means, *gains])
+    return table(["algorithm", "cells", *RULES, *(f"less erm, {rule}" for rule in RULES)], rows)
 
 
-def pooled_text(cells: Sequence[Cell], rule: Rule) -> str:
-    """The mean over cells of what their seeds count under a rule."""
-    groups = [[v for o in cell.outcomes if (v := o.counted_under(rule)) is not None] for cell in cells]
+def counted(cell: Cell, rule: Rule) -> dict[int, float]:
+    """What each seed of a cell counts under a rule."""
+    return {o.seed: v for o in cell.outcomes if (v := o.counted_under(rule)) is not None}
+
+
+def gain(cell: Cell, reference: Cell, rule: Rule) -> list[float]:
+    """The differences of two cells, seed by seed."""
+    own, other = counted(cell, rule), counted(reference, rule)
+    return [own[seed] - other[seed] for seed in sorted(own.keys() & other.keys())]
+
+
+def pooled_text(groups: Sequence[Sequence[float]]) -> str:
+    """The mean over cells of the means of their seeds."""
     return estimate_text(mean_of_means(groups)) if groups and all(groups) else "–"
 
 
@@ -136,7 +141,7 @@ def variance_table(collection: Collection, cells: Sequence[Cell]) -> list[str]:
         own = {(c.entrant.model, c.entrant.algorithm): c for c in cells if c.task.spec.id == task}
         found = components(own)
         if found is not None:
-            of_search = configuration_variance([r for r in collection.searched if r.trial.task == task])
+            of_search = configuration_variance([c for c in collection.searched if c.task.spec.id == task])
             configuration = None if of_search is None else max(0.0, of_search - found.repetitions)
             parts = [found.rows, found.columns, found.interaction, configuration, found.repetitions]
             rows.append([task, *("–" if part is None else f"{part**0.5:.3f}" for part in parts)])
@@ -147,9 +152,7 @@ def variance_table(collection: Collection, cells: Sequence[Cell]) -> list[str]:
 def components(cells: ByPlace) -> Components | None:
     """Of the complete part of a task's table: the algorithms that every model has, over the seeds that all have."""
     models, algorithms = names(cells)
-    scores = {
-        place: {o.seed: v for o in cell.outcomes if (v := o.counted) is not None} for place, cell in cells.items()
-    }
+    scores = {place: counted(cell, "iid-validation") for place, cell in cells.items()}
     models = [model for model in models if scores.get((model, "erm"))]
     algorithms = [name for name in algorithms if all(scores.get((model, name)) for model in models)]
     if min(len(models), len(algorithms)) < 2:
@@ -160,18 +163,11 @@ def components(cells: ByPlace) -> Components | None:
     return variance_components(np.array([[[scores[m, a][seed] for seed in seeds] for a in algorithms] for m in models]))
 
 
-def configuration_variance(searched: Sequence[Record]) -> float | None:
+def configuration_variance(searched: Sequence[Cell]) -> float | None:
     """The mean over models and algorithms of the score's variance between the configurations of a search."""
-    as_results = [unsearched(record) for record in searched if record.trial.left_out is None]
     scores: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for cell in cells_of(as_results):
+    for cell in searched:
         if cell.score is not None:
             scores[cell.entrant.model, cell.entrant.algorithm].append(cell.score.mean)
     variances = [variance(values) for values in scores.values() if len(values) > 1]
     return fmean(variances) if variances else None
-
-
-def unsearched(record: Record) -> Record:
-    """A trial of a search read as a result of its own."""
-    assert record.trial.tuned == SEARCH
-    return replace(record, trial=replace(record.trial, tuned=""))

@@ -465,7 +465,7 @@ def dose_complaints(dose: Dose, names: Sequence[str]) -> Iterator[str]:
     if not dose.unit.strip():
         yield f"dose {dose.name!r} has no unit"
     if sorted(set(dose.values)) != list(dose.values) or len(dose.values) < 2 or dose.own not in dose.values:
-        yield f"dose {dose.name!r} has not two or more rising values with its own ({dose.own:g}) among them: {dose.values}"
+        yield f"dose {dose.name!r} has values {dose.values}: not two or more that rise, with its own {dose.own:g}"
 
 
 def own_value_complaints(e: Examined, turned: Examined) -> Iterator[str]:

@@ -37,7 +37,7 @@ from baselines.algorithms.spectral_decoupling import SpectralDecoupling
 from baselines.algorithms.vrex import VREx
 from baselines.contract import NotApplicable
 from baselines.logistic import logistic_regression, standardization
-from tasks.types import Batch, OutputKind, Problem
+from tasks.types import Batch, Problem
 
 CLASSES = Problem("vector", (3,), "classes", 3, 14)
 VALUES = Problem("vector", (3,), "values", 2, 14)
@@ -78,7 +78,7 @@ def gradients(algorithm: Algorithm, model: nn.Module, batch: Batch, step: int = 
     """The loss and all gradients (P,), as the training loop gets them."""
     model.zero_grad()
     loss = algorithm.backward(model, batch, step)
-    return float(loss), flat(model)
+    return loss.item(), flat(model)
 
 
 def flat(model: nn.Module) -> Tensor:
@@ -281,14 +281,14 @@ def test_group_dro_keeps_weights_by_number() -> None:
     only = own(batch)[1]
     dro = begun(GroupDRO(CLASSES, eta=2.0), model, batch)
     gain = math.exp(2 * risk(model, only))
-    assert float(dro.loss(model, only, 0)) == pytest.approx(gain / (1 + gain) * risk(model, only), rel=1e-6)
+    assert dro.loss(model, only, 0).item() == pytest.approx(gain / (1 + gain) * risk(model, only), rel=1e-6)
     assert dro.log_weights.exp().tolist() == pytest.approx([0, 1 / (1 + gain), 0, 0, gain / (1 + gain)])
 
 
 def test_group_dro_survives_a_huge_risk() -> None:
     model, batch = network(VALUES), data(VALUES)
     dro = begun(GroupDRO(VALUES, eta=0.1), model, batch)
-    assert math.isfinite(float(dro.loss(model, replace(batch, y=1e4 * batch.y), 0)))
+    assert math.isfinite(dro.loss(model, replace(batch, y=1e4 * batch.y), 0).item())
 
 
 class Drawn:
@@ -381,7 +381,7 @@ def test_and_mask_by_a_loop(variant: Any, tau: float) -> None:
         risks.append(risk(model, inside))
         twin = copy.deepcopy(model)
         gradients(ERM(CLASSES), twin, inside)
-        each.append([p.grad for p in twin.parameters()])
+        each.append([p.grad for p in twin.parameters() if p.grad is not None])
     loss, _ = gradients(ANDMask(CLASSES, tau=tau, variant=variant), model, batch)
     assert loss == pytest.approx(np.mean(risks), rel=1e-10)
     kept_at_all = 0
@@ -406,7 +406,7 @@ def test_and_mask_by_a_loop(variant: Any, tau: float) -> None:
     assert (kept_at_all == size) == (tau == 0.3)
 
 
-# --- group balance ------------------------------------------------------------------------------------------------------
+# --- group balance ----------------------------------------------------------------------------------------------------
 
 
 def test_reweighting_is_unbiased_over_minibatches() -> None:
@@ -414,7 +414,7 @@ def test_reweighting_is_unbiased_over_minibatches() -> None:
     model, batch = network(CLASSES), data(CLASSES)
     algorithm = begun(GroupReweight(CLASSES), model, batch)
     pairs = [batch.map(lambda t, rows=rows: t[rows]) for rows in map(list, combinations(range(14), 2))]  # type: ignore[misc]
-    losses = [float(algorithm.loss(model, pair, 0)) for pair in pairs]
+    losses = [algorithm.loss(model, pair, 0).item() for pair in pairs]
     assert np.mean(losses) == pytest.approx(mean_risk(model, batch), rel=1e-6)  # the weights are float32
 
 
@@ -424,13 +424,13 @@ def test_a_subsample_is_fixed_balanced_and_known_by_content(problem: Problem) ->
     batch = data(problem, n=140).map(lambda t: t.float() if t.is_floating_point() else t)
     assert batch.group is not None
     algorithm = begun(GroupSubsample(problem), model, batch)
-    alone = [float(algorithm.loss(model, batch.map(lambda t, i=i: t[i : i + 1]), 0)) for i in range(140)]  # type: ignore[misc]
+    alone = [algorithm.loss(model, batch.map(lambda t, i=i: t[i : i + 1]), 0).item() for i in range(140)]  # type: ignore[misc]
     kept = torch.tensor(alone) > 0
     assert torch.bincount(batch.group[kept]).tolist() == [0, 0, 50, 50]  # of 90 and 50
     shuffled = torch.randperm(140, generator=generator(5))[:40]
     part = batch.map(lambda t: t[shuffled])
     expected = torch.tensor(alone)[shuffled][kept[shuffled]].mean()
-    assert float(algorithm.loss(model, part, 3)) == pytest.approx(float(expected), rel=1e-5)
+    assert algorithm.loss(model, part, 3).item() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_equal_examples_count_by_the_share_that_was_kept() -> None:
@@ -454,7 +454,7 @@ def test_a_batch_outside_the_subsample_has_no_loss() -> None:
     assert float(gradient.abs().max()) == 0
 
 
-# --- limits -------------------------------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["irm", "vrex", "coral", "iga", "fishr"])
@@ -486,11 +486,11 @@ def test_the_slope_of_irm_is_nothing_where_the_scale_is_right() -> None:
         f = model(batch.x)
         model.weight *= (f * batch.y).sum() / f.square().sum()
     irm = begun(IRM(VALUES, penalty=1e6, warmup=0.0), model, batch)
-    loss = float(irm.loss(model, batch, 0))
+    loss = irm.loss(model, batch, 0).item()
     assert loss == pytest.approx(risk(model, batch), rel=1e-9)
     with torch.no_grad():
         model.weight *= 2
-    assert float(irm.loss(model, batch, 0)) > 2 * risk(model, batch)
+    assert irm.loss(model, batch, 0).item() > 2 * risk(model, batch)
 
 
 def test_split_slopes_of_one_example_count_for_nothing() -> None:
@@ -499,14 +499,14 @@ def test_split_slopes_of_one_example_count_for_nothing() -> None:
     irm = begun(IRM(CLASSES, penalty=7.0, variant="split"), model, batch)
     slopes = scale_slopes(model, own(one_of_four)[0])
     expected = mean_risk(model, one_of_four) + 7 * slopes[0] * slopes[1] / 2
-    assert float(irm.loss(model, one_of_four, LATE)) == pytest.approx(expected, rel=1e-10)
+    assert irm.loss(model, one_of_four, LATE).item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_coral_of_one_example_has_no_covariance() -> None:
     model, batch = network(CLASSES), data(CLASSES)
     one_of_four = batch.map(lambda t: t[[0, 1, 3]])
     coral = begun(CORAL(CLASSES, penalty=7.0), model, batch)
-    assert float(coral.loss(model, one_of_four, 0)) == pytest.approx(mean_risk(model, one_of_four), rel=1e-10)
+    assert coral.loss(model, one_of_four, 0).item() == pytest.approx(mean_risk(model, one_of_four), rel=1e-10)
 
 
 @pytest.mark.parametrize(("name", "before"), [("irm", 1.0), ("vrex", 1.0), ("fishr", 0.0)])
@@ -523,15 +523,15 @@ def test_the_penalty_comes_after_a_warm_up_and_the_optimizer_forgets(name: str, 
     assert not any(started(warmup).resets_optimizer(step) for warmup in (0.0, 1.0) for step in range(STEPS))
     plain, penalized = (started(0.3).loss(model, batch, step) for step in (0, 3))
     at_once = algorithm_class(name)(CLASSES, penalty=before, warmup=0.0)
-    assert float(plain) == pytest.approx(float(begun(at_once, model, batch).loss(model, batch, 0)), rel=1e-12)
-    assert float(penalized) > float(plain)
+    assert plain.item() == pytest.approx(begun(at_once, model, batch).loss(model, batch, 0).item(), rel=1e-12)
+    assert penalized.item() > plain.item()
 
 
 def test_rescaling_divides_by_weights_above_one_alone() -> None:
     model, batch = network(CLASSES), data(CLASSES)
     for penalty, step, divisor in [(50.0, 0, 1.0), (50.0, LATE, 50.0), (0.5, LATE, 1.0)]:
         plain, rescaled = (begun(IRM(CLASSES, penalty, rescale=r), model, batch) for r in (False, True))
-        ratio = float(plain.loss(model, batch, step)) / float(rescaled.loss(model, batch, step))
+        ratio = plain.loss(model, batch, step).item() / rescaled.loss(model, batch, step).item()
         assert ratio == pytest.approx(divisor)
 
 
@@ -545,7 +545,7 @@ def test_weights_of_the_data_count(name: str) -> None:
     torch.testing.assert_close(weighted, gradients(algorithm, model, repeated)[1], rtol=1e-10, atol=1e-12)
 
 
-# --- last layer and importance weights ----------------------------------------------------------------------------------
+# --- last layer and importance weights --------------------------------------------------------------------------------
 
 
 def test_logistic_regression_is_scikit_learn_s() -> None:
@@ -648,7 +648,7 @@ def test_estimated_weights_are_used_known_ones_too_and_none_is_above_twenty() ->
     iw = begun(ImportanceWeighting(VALUES, ridge=1e-4), model, batch, target=far)
     assert float(iw.weights(far).min()) == pytest.approx(20)
     w, losses = iw.weights(batch.x).numpy(), each_loss(array(model, batch.x), batch.y.numpy())
-    assert float(iw.loss(model, batch, 0)) == pytest.approx((w * losses).sum() / w.sum(), rel=1e-10)
+    assert iw.loss(model, batch, 0).item() == pytest.approx((w * losses).sum() / w.sum(), rel=1e-10)
     known = replace(batch, weight=torch.arange(14.0))
     assert torch.equal(iw.loss(model, known, 0), ERM(VALUES).loss(model, known, 0))
 
@@ -659,7 +659,7 @@ def test_constant_columns_have_a_deviation_to_divide_by() -> None:
     assert standardization(torch.full((5, 1), 0.1))[1].tolist() == [1.0]
 
 
-# --- over the registry --------------------------------------------------------------------------------------------------
+# --- over the registry ------------------------------------------------------------------------------------------------
 
 
 def algorithm_class(name: str) -> Any:
@@ -683,7 +683,7 @@ def test_it_trains_leaves_inputs_alone_and_draws_from_its_generator(name: str) -
     training = small_training(CLASSES)
     train = training.train[0]
     before = train.map(torch.clone)
-    ends = []
+    ends: list[Tensor] = []
     for _ in range(2):
         model = network(CLASSES).float()
         start = copy.deepcopy(model.state_dict())
@@ -706,7 +706,10 @@ def test_a_training_lowers_the_risk(name: str) -> None:
     training = small_training(CLASSES, n=128)
     train = replace(training.train[0], y=training.train[0].x.argmax(1))
     model = network(CLASSES).float()
-    algorithm = algorithm_class(name)(CLASSES)
+    gentle = (
+        {"penalty": 0.1} if "penalty" in algorithm_class(name).search else {}
+    )  # an invariant risk may be a high one
+    algorithm = algorithm_class(name)(CLASSES, **gentle)
     trained(algorithm, model, train, 200, training.target_inputs)
     with torch.no_grad():
         hits = (algorithm.deployed(model.eval())(train.x).argmax(1) == train.y).float().mean()
@@ -727,7 +730,7 @@ def test_data_that_lack_what_it_needs_are_declined_with_the_reason(name: str) ->
     if "features" in algorithm.needs:
         batch = data(CLASSES)
         headless = nn.Sequential(nn.Linear(3, 3), nn.Tanh()).double()
-        with pytest.raises(NotApplicable, match="final nn.Linear"):
+        with pytest.raises(NotApplicable, match=r"final nn\.Linear"):
             begun(algorithm, headless, batch)
 
 
@@ -807,7 +810,7 @@ def test_coral_declines_features_that_are_not_trained() -> None:
         begun(CORAL(CLASSES), nn.Linear(3, 3).double(), data(CLASSES))
 
 
-# --- over the baselines -------------------------------------------------------------------------------------------------
+# --- over the baselines -----------------------------------------------------------------------------------------------
 
 
 def small_networks() -> list[tuple[str, Problem]]:
@@ -877,6 +880,6 @@ def test_gradients_can_be_differentiated_once_more(name: str, problem: Problem) 
         for parameter in moved.parameters():
             parameter.data += length * direction[start : start + parameter.numel()].view_as(parameter)
             start += parameter.numel()
-        return float(iga.loss(moved, batch, 0))
+        return iga.loss(moved, batch, 0).item()
 
     assert (at(1e-6) - at(-1e-6)) / 2e-6 == pytest.approx(float(gradient @ direction), rel=1e-3)

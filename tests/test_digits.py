@@ -1,4 +1,4 @@
-"""Coloured, rotated and corrupted digits: the images, the rules that change them, what a network makes of them."""
+"""Coloured, rotated and corrupted digits: the images, the rules that change them, doses, what a network makes of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from baselines.models.mlp import Mlp
 from tasks import hub, metrics
 from tasks.seeds import Draw, generator
 from tasks.shift import corrupted_digits
+from tasks.shift.colored_digits import training_noises
 from tasks.shift.corrupted_digits import CORRUPTIONS
 from tasks.shift.rotated_digits import rotate
 from tasks.sources.digits import COLLECTIONS, SIDE, dealt, load_shipped, pool, stratified_order
@@ -189,6 +190,89 @@ def test_in_the_control_color_says_nothing() -> None:
     assert torch.equal(sample(CONTROL, "iid").x, sample(CONTROL, "noise-0.5").x)
 
 
+def test_without_a_dose_colors_are_flips_of_labels_at_one_tenth_and_one_fifth() -> None:
+    """The data of the training split, written out once more."""
+    split, draw = COLORED.spec.split("train"), Draw(COLORED.spec.id, 0)
+    images, digits = DIGITS.examples(split, draw)
+    label_flip, color_flip = DIGITS.random(torch.rand, split, draw, "flips", (2,)).unbind(1)
+    y = (digits < 5) != (label_flip < 0.25)
+    color = (y != (color_flip < torch.tensor([0.1, 0.2]).repeat(1500))).long()
+    batch = sample(COLORED, "train")
+    assert torch.equal(batch.y, y.long())
+    assert torch.equal(color_of(batch), color)
+    assert torch.equal(batch.x.sum(1), pool(images))
+    assert batch.env is not None and batch.env.tolist() == [0, 1] * 1500
+    assert COLORED.dosed({}) is COLORED
+
+
+@pytest.mark.parametrize(
+    ("environments", "spurious", "noises"),
+    [
+        (2, 0.85, (0.1, 0.2)),
+        (3, 0.85, (0.1, 0.15, 0.2)),
+        (5, 0.85, (0.1, 0.125, 0.15, 0.175, 0.2)),
+        (2, 0.65, (0.3, 0.4)),
+        (2, 0.95, (0.0, 0.1)),
+        (2, 0.98, (0.0, 0.04)),
+        (2, 1.0, (0.0, 0.0)),
+    ],
+)
+def test_color_noises_keep_their_mean_and_their_distance_as_far_as_zero_allows(
+    environments: int, spurious: float, noises: tuple[float, ...]
+) -> None:
+    assert training_noises(environments, spurious) == noises
+
+
+def test_more_environments_are_smaller_ones_with_noises_in_between() -> None:
+    task = COLORED.dosed({"environments": 8})
+    batches = [sample(task, "train", seed) for seed in range(3)]
+    contradicts, env = (torch.cat(p) for p in zip(*((color_of(b) != b.y, b.env) for b in batches), strict=True))
+    assert env.bincount().tolist() == [3 * 375] * 8
+    assert_share(contradicts, 0.15)
+    for e in range(8):
+        assert_share(contradicts[env == e], 0.1 + 0.1 * e / 7)
+
+
+def test_a_dose_of_color_changes_colors_in_training_alone() -> None:
+    for spurious in (0.65, 0.95, 1.0):
+        task = COLORED.dosed({"spurious": spurious})
+        own, turned = sample(COLORED, "train"), sample(task, "train")
+        assert torch.equal(own.y, turned.y) and torch.equal(own.x.sum(1), turned.x.sum(1))
+        agrees = color_of(turned) == turned.y
+        assert bool(agrees.all()) if spurious == 1 else assert_share(agrees, spurious) is None
+        for rung in ("noise-0.0", "noise-0.9"):
+            assert torch.equal(sample(task, rung).x, sample(COLORED, rung).x)
+
+
+def test_a_dose_of_label_noise_is_what_shape_loses_everywhere() -> None:
+    for noise in (0.0, 0.1, 0.35):
+        task = COLORED.dosed({"label-noise": noise})
+        for split in ("train", "iid", "noise-0.9"):
+            batch = sample(task, split)
+            flipped = batch.y != latent_of(batch)
+            assert not bool(flipped.any()) if noise == 0 else assert_share(flipped, noise) is None
+        headline = sample(task, "noise-0.9")
+        assert_share(color_of(headline) == headline.y, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("dose", "gate"),
+    [
+        ({}, 0.65),
+        ({"environments": 8}, 0.65),
+        ({"spurious": 0.65}, 0.59),
+        ({"spurious": 1.0}, 0.65),
+        ({"label-noise": 0.0}, 0.71),
+        ({"label-noise": 0.35}, 0.59),
+    ],
+)
+def test_the_gate_lets_either_cue_in_whatever_the_dose(dose: dict[str, float], gate: float) -> None:
+    task, draw = COLORED.dosed(dose), Draw(COLORED.spec.id, 0)
+    assert task.spec.gate == pytest.approx(gate)
+    anchors = task.anchors("default", load_data(task, "default", draw), draw)["iid"]
+    assert min(anchors["oracle"], anchors["shortcut"]) > gate + 0.03
+
+
 # --- rotation -------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +309,33 @@ def test_training_angles_are_uniform_and_rungs_exact() -> None:
         assert float(angle.mean()) == pytest.approx((low + high) / 2, abs=4 * (high - low) / math.sqrt(12 * len(angle)))
         for deg in (30, 90):
             assert set(latent_of(sample(task, f"rotated-{deg}")).tolist()) == {float(deg)}
+
+
+def test_thirds_of_the_training_range_are_environments_and_change_no_image() -> None:
+    draw = Draw(ROTATED.spec.id, 0)
+    for name in ("train", "val", "iid"):
+        split, batch = ROTATED.spec.split(name), sample(ROTATED, name)
+        angle = -15 + 30 * DIGITS.random(torch.rand, split, draw, "angle")
+        images, classes = DIGITS.examples(split, draw)
+        assert torch.equal(batch.x[:, 0], pool(rotate(images, angle))) and torch.equal(batch.y, classes)
+        assert batch.env is not None
+        for env, (low, high) in enumerate([(-15, -5), (-5, 5), (5, 15)]):
+            member = angle[batch.env == env]
+            assert low <= float(member.min()) and float(member.max()) <= high
+            assert_share(batch.env == env, 1 / 3)
+    assert sample(ROTATED, "rotated-30").env is None
+
+
+def test_a_dose_of_range_scales_the_angles_of_training_and_keeps_the_rungs() -> None:
+    own = sample(ROTATED, "train")
+    for half in (5.0, 25.0):
+        task = ROTATED.dosed({"range": half})
+        turned = sample(task, "train")
+        assert torch.allclose(latent_of(turned), latent_of(own) * half / 15, atol=1e-4)
+        assert turned.env is not None and own.env is not None
+        assert float((turned.env == own.env).float().mean()) > 0.999  # rounding at the edges of a third
+        assert torch.equal(sample(task, "rotated-30").x, sample(ROTATED, "rotated-30").x)
+        assert float(latent_of(sample(task, "iid")).abs().max()) <= half < 30
 
 
 def test_the_last_rung_is_the_test_images_on_their_side() -> None:

@@ -180,6 +180,42 @@ def standard(y: torch.Tensor) -> torch.Tensor:
     return (y - y.mean()) / y.std()
 
 
+@pytest.mark.parametrize("name", TABULAR)
+def test_environments_are_the_groups_of_what_is_dealt_and_go_with_their_rows(name: str) -> None:
+    task, data = table_shift(name), data_of(name)
+    draw = Draw(task.spec.id, 0)
+    source = task.load(draw).source
+    dealt = task.deal(source, draw)
+    for role in ("train", "val", "iid"):
+        env = data[role].env
+        assert env is not None and env.tolist() == dealt[role].env.tolist()
+        assert set(env.tolist()) == set(source.env.tolist()) == set(range(len(set(source.env.tolist()))))
+    assert all(data[split.name].env is None for split in task.spec.with_role("ood", "probe"))
+
+
+@needs_houses
+def test_houses_of_one_description_differ_in_price_by_band_of_latitude() -> None:
+    batch = data_of("shift/houses")["train"]
+    assert batch.env is not None
+    assert min(batch.env.bincount().tolist()) > 8_000 / 3 - 150
+    x, price = arrays(batch)
+    off = price - Ridge(1.0).fit(x, price).predict(x)
+    by_band = [float(off[batch.env.numpy() == band].mean()) for band in range(3)]
+    assert by_band == pytest.approx([-0.52, 0.17, 0.36], abs=0.05)
+
+
+@needs_bikes
+def test_a_season_is_the_one_that_the_inputs_name() -> None:
+    batch = data_of("shift/bikes")["iid"]
+    assert batch.env is not None
+    assert torch.equal(batch.env, batch.x[:, 5:9].argmax(1))
+
+
+def test_the_islands_of_training_are_torgersen_and_dream() -> None:
+    source = table_shift("shift/penguins").load(Draw("shift/penguins-v1", 0)).source
+    assert np.bincount(source.env).tolist() == [47, 123]
+
+
 # --- the shifts -----------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """ANDMask: a weight moves only where the environments agree on the direction.
 
-Parascandolo, Neitz, Orvieto, Gresele, Schölkopf, Learning explanations that are hard to vary, ICLR 2021, equation 3.
+Parascandolo, Neitz, Orvieto, Gresele, Schölkopf, Learning explanations that are hard to vary, ICLR 2021.
 """
 
 from __future__ import annotations

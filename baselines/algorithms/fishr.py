@@ -1,7 +1,6 @@
 """Fishr: the gradients of single examples shall vary alike in all environments.
 
-Rame, Dancette, Cord, Fishr: invariant gradient variances for out-of-distribution generalization, ICML 2022, equation 3
-and algorithm 1.
+Rame, Dancette, Cord, Fishr: invariant gradient variances for out-of-distribution generalization, ICML 2022.
 """
 
 from __future__ import annotations

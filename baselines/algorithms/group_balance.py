@@ -35,12 +35,14 @@ class GroupReweight(Algorithm):
     needs = ("groups",)
 
     def begin(self, model: nn.Module, training: Training) -> None:
-        counts = torch.bincount(groups_of(training))
-        self.weights = counts.sum() / (int((counts > 0).sum()) * counts.clamp(min=1))  # (largest number + 1,)
+        groups = groups_of(training)
+        self.counts = torch.bincount(groups)  # (largest number + 1,)
+        self.mean_size = len(groups) / len(groups.unique())
 
     def loss(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
         assert batch.group is not None
-        return (self.weights[batch.group] * losses(model(batch.x), batch.y, self.problem.output_kind)).mean()
+        per_example = losses(model(batch.x), batch.y, self.problem.output_kind)
+        return self.mean_size * (per_example / self.counts[batch.group]).mean()
 
 
 class GroupSubsample(Algorithm):

@@ -56,7 +56,7 @@ class ImportanceWeighting(ERM):
         self.mean, self.deviation = standardization(pooled.flatten(1))
         is_target = (torch.arange(len(pooled), device=pooled.device) >= len(train)).long()
         weight, bias = logistic_regression(self.terms(pooled), is_target, 2, self.ridge)
-        self.slope = (weight[1] - weight[0]).to(train.dtype)
+        self.slope = (weight[1] - weight[0]).to(train)
         self.offset = float(bias[1] - bias[0]) + math.log(len(train) / len(target))  # not how many there were of each
 
     def terms(self, x: Tensor) -> Tensor:

@@ -61,9 +61,9 @@ class LastLayer(ERM):
         """The network with the refitted layer."""
         features = features_of(model, self.balanced[0].x[:2])
         seen = torch.cat([features(x.clone())[0] for batch in self.balanced for x in batch.x.split(PIECE)])  # (N, F)
-        mean, deviation = standardization(seen.double())
+        mean, deviation = standardization(seen)
         label = torch.cat([batch.y for batch in self.balanced])
         weight, bias = logistic_regression((seen - mean) / deviation, label, self.problem.n_outputs, self.ridge)
-        weight = weight / deviation
-        head = weight.to(seen), (bias - weight @ mean).to(seen)
+        weight = weight.to(seen) / deviation
+        head = weight, bias.to(seen) - weight @ mean
         return lambda x: nn.functional.linear(features(x)[0], *head)

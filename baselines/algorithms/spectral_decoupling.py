@@ -1,7 +1,7 @@
 """Spectral decoupling: a penalty on the size of the logits, so that a feature learned early does not starve the others.
 
 Pezeshki, Kaba, Bengio, Courville, Precup, Lajoie, Gradient starvation: a learning proclivity in neural networks,
-NeurIPS 2021, equation 17.
+NeurIPS 2021.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """V-REx, risk extrapolation: the mean risk of the environments plus a penalty on the variance of their risks.
 
 Krueger, Caballero, Jacobsen, Zhang, Binas, Zhang, Le Priol, Courville, Out-of-distribution generalization via risk
-extrapolation, ICML 2021, equation 8.
+extrapolation, ICML 2021.
 """
 
 from __future__ import annotations

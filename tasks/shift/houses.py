@@ -111,8 +111,8 @@ NOTES = (
     "log price.",
     "Of sales with equal inputs (a house sold twice, identical new houses) the first is kept: 21,362 of 21,613. "
     "Nothing else is cleaned: a house of 33 bedrooms, a typing error, is in the table.",
-    "The environments are three bands of latitude, from south to north. Houses of one description differ in price there "
-    "as in the city: a linear model is off by -.5, .2 and .4 standard deviations.",
+    "The environments are three bands of latitude, from south to north. Houses of one description differ in price "
+    "there as they do in the city: a linear model is off by -.5, .2 and .4 standard deviations.",
     "R2 is relative to the variance on each split, so 0 is the best constant there.",
     "The mean log price in the city and around it differs by .01, but a house of one description costs about 18 % more "
     "in the city (.3 standard deviations of log price). That alone takes .1 of R2 from every model; what is lost "
