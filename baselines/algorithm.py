@@ -51,8 +51,12 @@ class Algorithm:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
+    def prepared(self, training: Training) -> Training:
+        """The training as the algorithm wants it: the same examples in the same order, say with other weights."""
+        return training
+
     def begin(self, model: nn.Module, training: Training) -> None:
-        """Called once before the first step, with everything on the device."""
+        """Called once before the first step, with everything on the device and prepared."""
 
     def loss(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
         """The scalar to minimize; `step` counts from 0."""

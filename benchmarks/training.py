@@ -120,7 +120,7 @@ class ReplicaTraining(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Put the training data on the device, once, and let the algorithms see them."""
         for replica in self.replicas:
-            replica.training = moved(replica.training, self.device)
+            replica.training = replica.algorithm.prepared(moved(replica.training, self.device))
             replica.algorithm.begin(replica.model, replica.training)
         self.batches = [batch_stream(r.training.train, self.budget.batch_size, r.order) for r in self.replicas]
 

@@ -447,7 +447,7 @@ def doses_are_sound(e: Examined) -> Iterator[str]:
         yield from dose_complaints(dose, [other.name for other in e.spec.doses])
         for value in dose.values:
             turned = Examined(e.entry, e.task.dosed({dose.name: value}))
-            found = own_value_complaints(e, turned) if value == dose.own else other_value_complaints(e, turned)
+            found = turned_complaints(e, turned, value == dose.own)
             yield from (f"{dose.name} {value:g}: {complaint}" for complaint in found)
     try:
         e.task.dosed({"no such dose": 0.0})
@@ -468,23 +468,20 @@ def dose_complaints(dose: Dose, names: Sequence[str]) -> Iterator[str]:
         yield f"dose {dose.name!r} has values {dose.values}: not two or more that rise, with its own {dose.own:g}"
 
 
-def own_value_complaints(e: Examined, turned: Examined) -> Iterator[str]:
-    """Where the task at its own value of a dose is not the task itself."""
-    if turned.spec != e.spec:
-        yield "the task's own value gives another card"
-    if changed := changed_splits(e, turned):
-        yield f"the task's own value gives other data in {', '.join(changed)}"
-
-
-def other_value_complaints(e: Examined, turned: Examined) -> Iterator[str]:
-    """Where the task at another value cannot be trained on, or its results not read as the task's own."""
+def turned_complaints(e: Examined, turned: Examined, own: bool) -> Iterator[str]:
+    """Where a turned task cannot be read as the task; at its own value it is the task, at others as sound as it."""
     names, others = ([(split.name, split.role) for split in x.spec.splits] for x in (e, turned))
     if (e.spec.id, names) != (turned.spec.id, others):
         yield f"the splits of {turned.spec.id} are {others}, those of the task {names}"
         return
-    if not changed_splits(e, turned):
+    changed = changed_splits(e, turned)
+    if own and turned.spec != e.spec:
+        yield "the task's own value gives another card"
+    if own and changed:
+        yield f"the task's own value gives other data in {', '.join(changed)}"
+    if not own and not changed:
         yield "the data are those of the task's own value"
-    for clause in HELD_BY_EVERY_DOSE:
+    for clause in () if own else HELD_BY_EVERY_DOSE:
         yield from clause(turned)
 
 

@@ -70,7 +70,7 @@ def network(problem: Problem, seed: int = 0) -> nn.Module:
 
 def begun(algorithm: Algorithm, model: nn.Module, *train: Batch, target: Tensor | None = None) -> Any:
     """The algorithm at the start of a training."""
-    algorithm.begin(model, Training(train, STEPS, generator(), target))
+    algorithm.begin(model, algorithm.prepared(Training(train, STEPS, generator(), target)))
     return algorithm
 
 
@@ -418,38 +418,36 @@ def test_reweighting_is_unbiased_over_minibatches() -> None:
     assert np.mean(losses) == pytest.approx(mean_risk(model, batch), rel=1e-6)  # the weights are float32
 
 
+def subsampled(batch: Batch) -> Batch:
+    """A batch as subsampling prepares it."""
+    (prepared,) = GroupSubsample(CLASSES).prepared(Training([batch], STEPS, generator())).train
+    return prepared
+
+
+def test_a_subsample_has_as_many_of_each_group_as_the_smallest() -> None:
+    batch = subsampled(data(CLASSES, n=140))
+    assert batch.group is not None and batch.weight is not None
+    assert set(batch.weight.tolist()) == {0.0, 1.0}
+    assert torch.bincount(batch.group[batch.weight == 1]).tolist() == [0, 0, 50, 50]  # of 90 and 50
+
+
 @pytest.mark.parametrize("problem", [CLASSES, VALUES], ids=["classes", "values"])
-def test_a_subsample_is_fixed_balanced_and_known_by_content(problem: Problem) -> None:
-    model = network(problem).float()
-    batch = data(problem, n=140).map(lambda t: t.float() if t.is_floating_point() else t)
-    assert batch.group is not None
-    algorithm = begun(GroupSubsample(problem), model, batch)
-    alone = [algorithm.loss(model, batch.map(lambda t, i=i: t[i : i + 1]), 0).item() for i in range(140)]  # type: ignore[misc]
-    kept = torch.tensor(alone) > 0
-    assert torch.bincount(batch.group[kept]).tolist() == [0, 0, 50, 50]  # of 90 and 50
-    shuffled = torch.randperm(140, generator=generator(5))[:40]
-    part = batch.map(lambda t: t[shuffled])
-    expected = torch.tensor(alone)[shuffled][kept[shuffled]].mean()
-    assert algorithm.loss(model, part, 3).item() == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_equal_examples_count_by_the_share_that_was_kept() -> None:
-    """Ten copies of each example: over the data, the weights of a group still sum to the size of the smaller one."""
-    batch = data(CLASSES)
-    batch = batch.map(lambda t: torch.cat([t] * 10))
-    assert batch.group is not None
-    algorithm = begun(GroupSubsample(CLASSES), network(CLASSES), batch)
-    shares = algorithm.shares[torch.searchsorted(algorithm.known, algorithm.hashes(batch))]
-    assert len(algorithm.known) == 14
-    assert [float(shares[batch.group == g].sum()) for g in (2, 3)] == pytest.approx([50, 50])
+def test_the_loss_of_a_subsample_is_that_of_its_members_in_the_batch(problem: Problem) -> None:
+    model, batch = network(problem), subsampled(data(problem, n=140))
+    assert batch.weight is not None
+    part = batch.map(lambda t: t[:40])
+    members = part.map(lambda t: t[batch.weight[:40] == 1])  # type: ignore[index]
+    assert 0 < len(members) < 40
+    expected = float(risk(model, members))
+    assert GroupSubsample(problem).loss(model, part, 3).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_batch_outside_the_subsample_has_no_loss() -> None:
-    model, batch = network(CLASSES), data(CLASSES)
-    algorithm = begun(GroupSubsample(CLASSES), model, batch)
-    outside = algorithm.shares[torch.searchsorted(algorithm.known, algorithm.hashes(batch))] == 0
-    loss, gradient = gradients(algorithm, model, batch.map(lambda t: t[outside]))
-    assert int(outside.sum()) == 4
+    model, batch = network(CLASSES), subsampled(data(CLASSES))
+    assert batch.weight is not None
+    outside = batch.map(lambda t: t[batch.weight == 0])  # type: ignore[index]
+    loss, gradient = gradients(GroupSubsample(CLASSES), model, outside)
+    assert len(outside) == 4
     assert loss == 0
     assert float(gradient.abs().max()) == 0
 
@@ -577,7 +575,9 @@ def shortcut_data(n: int, agreement: float, seed: int) -> Batch:
 
 def trained(algorithm: Algorithm, model: nn.Module, train: Batch, steps: int, target: Tensor | None = None) -> None:
     """A bare training loop, with Adam."""
-    algorithm.begin(model, Training([train], steps, generator(1), target))
+    training = algorithm.prepared(Training([train], steps, generator(1), target))
+    algorithm.begin(model, training)
+    (train,) = training.train
     order, optimizer = generator(2), torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in range(steps):
         rows = torch.randint(len(train), (32,), generator=order)

@@ -13,6 +13,7 @@ from tasks.registry import Entry, entries, load
 from tasks.types import (
     Budget,
     Condition,
+    Dose,
     MissingData,
     Problem,
     Published,
@@ -123,6 +124,17 @@ def test_conditions_are_shown_when_there_are_several() -> None:
     assert "## Conditions" not in card.markdown(SPEC)
     two = replace(SPEC, conditions=(Condition("plain"), Condition("weighted", "with weights", {"power": 0.5})))
     assert "| weighted | with weights | power 0.5 |" in card.markdown(two)
+
+
+def test_doses_are_shown_where_there_are_any() -> None:
+    assert "## Doses" not in card.markdown(SPEC)
+    dosed = replace(SPEC, doses=(Dose("label-noise", (0.0, 0.25, 1.0), 0.25, "share of flipped labels"),))
+    (header, cells) = ([cell.strip() for cell in row] for row in rows(card.markdown(dosed), "Doses"))
+    assert header == ["dose", "what", "values", "the task's own"]
+    assert cells == ["label-noise", "share of flipped labels", "0 0.25 1", "0.25"]
+    assert card.card(dosed)["doses"] == [
+        {"name": "label-noise", "values": [0.0, 0.25, 1.0], "own": 0.25, "unit": "share of flipped labels"}
+    ]
 
 
 @pytest.mark.parametrize("task_id", entries())

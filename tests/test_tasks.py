@@ -19,6 +19,7 @@ from tasks.types import (
     Batch,
     Budget,
     Condition,
+    Dose,
     MissingData,
     Predictor,
     Problem,
@@ -158,6 +159,62 @@ class Referenced(Sign):
         return self.sample(condition, train, draw), self.sample(condition, test, draw)
 
 
+class Flipped(Sign):
+    """Some labels are flipped, as many as the dose says."""
+
+    noise = 0.0
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        (noise,) = dose.values()
+        task = type(self)(replace(self.spec, gate=0.9 - noise))
+        task.noise = noise
+        return task
+
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        batch = super().sample(condition, split, draw)
+        flips = torch.rand(split.size, generator=draw.generator(split.name, "flips")) < self.noise
+        return replace(batch, y=batch.y ^ flips)
+
+
+class FlippedTooFar(Flipped):
+    """More labels are flipped than the dose says, at the task's own value too."""
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        return super().turned({"label-noise": dose["label-noise"] + 0.5})
+
+
+class Unturned(Flipped):
+    """A dose that changes the gate alone."""
+
+    def sample(self, condition: str, split: Split, draw: Draw) -> Batch:
+        return Sign.sample(self, condition, split, draw)
+
+
+class FixedGate(Flipped):
+    """The gate stays where no model can reach it."""
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        task = super().turned(dose)
+        task.spec = self.spec
+        return task
+
+
+class Renamed(Flipped):
+    """The turned task has another split."""
+
+    def turned(self, dose: Mapping[str, float]) -> Task:
+        task = super().turned(dose)
+        task.spec = replace(task.spec, splits=(*task.spec.splits, replace(task.spec.splits[-1], name="more")))
+        return task
+
+
+class Lenient(Flipped):
+    """Takes any dose."""
+
+    def dosed(self, dose: Mapping[str, float]) -> Task:
+        return self.turned(dose) if dose else self
+
+
 def repeated(batch: Batch, split: Split, draw: Draw) -> Batch:
     """The first row of the training set stands in the test set."""
     if split.name != "reversed":
@@ -177,6 +234,14 @@ def contrary(batch: Batch) -> torch.Tensor:
 
 
 SPLITS = SPEC.splits
+NOISE = Dose("label-noise", (0.0, 0.1, 0.2), 0.0, "share of flipped labels")
+DOSED = replace(SPEC, doses=(NOISE,))
+
+
+def dose(**changes: Any) -> Task:
+    """The sound task with a sound dose, declared in another way."""
+    return Flipped(replace(SPEC, doses=(replace(NOISE, **changes),)))
+
 
 BREACHES: list[tuple[Clause, Task, str]] = [
     (clauses.header_is_valid, spec(entry=replace(ENTRY, input="image")), "the header says input 'image'"),
@@ -242,6 +307,24 @@ BREACHES: list[tuple[Clause, Task, str]] = [
         Referenced(replace(SPEC, constants={"reversed": {"reference": 0.5}})),
         "reversed: the card says 0.5000, its learner scores 0.9",
     ),
+    (clauses.doses_are_sound, Sign(DOSED), "NotImplementedError: shift/sign-v1 declares doses"),
+    (clauses.doses_are_sound, dose(name="label noise"), "dose 'label noise' is not a name"),
+    (clauses.doses_are_sound, Flipped(replace(SPEC, doses=(NOISE, NOISE))), "two doses are called 'label-noise'"),
+    (clauses.doses_are_sound, dose(unit=" "), "has no unit"),
+    (clauses.doses_are_sound, dose(own=0.3), "not two or more that rise, with its own 0.3"),
+    (clauses.doses_are_sound, dose(values=(0.0, 0.2, 0.1)), "not two or more that rise"),
+    (clauses.doses_are_sound, dose(values=(0.0,)), "not two or more that rise"),
+    (clauses.doses_are_sound, FlippedTooFar(DOSED), "label-noise 0: the task's own value gives another card"),
+    (
+        clauses.doses_are_sound,
+        FlippedTooFar(DOSED),
+        "the task's own value gives other data in train, val, iid, reversed",
+    ),
+    (clauses.doses_are_sound, FlippedTooFar(DOSED), "label-noise 0.1: default/reversed: ceiling 0."),
+    (clauses.doses_are_sound, Unturned(DOSED), "label-noise 0.2: the data are those of the task's own value"),
+    (clauses.doses_are_sound, FixedGate(DOSED), "label-noise 0.2: oracle has accuracy 0."),
+    (clauses.doses_are_sound, Renamed(DOSED), "the splits of shift/sign-v1 are"),
+    (clauses.doses_are_sound, Lenient(DOSED), "a dose that the card does not have is not refused"),
 ]
 
 
@@ -252,6 +335,10 @@ def complaints(clause: Clause, task: Task) -> tuple[str, ...]:
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.__name__)
 def test_a_sound_task_keeps_the_clause(clause: Clause) -> None:
     assert complaints(clause, Sign(SPEC)) == ()
+
+
+def test_a_sound_dose_keeps_the_clause() -> None:
+    assert complaints(clauses.doses_are_sound, Flipped(DOSED)) == ()
 
 
 @pytest.mark.parametrize(("clause", "task", "said"), BREACHES, ids=[f"{c.__name__}: {said}" for c, _, said in BREACHES])
