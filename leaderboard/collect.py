@@ -144,8 +144,10 @@ def unknown(record: Record, suite: Mapping[str, Task]) -> str:
     task = suite.get(record.trial.task)
     if task is None:
         return f"unknown task {record.trial.task}"
-    if strange := sorted(set(record.trial.dose) - {dose.name for dose in task.spec.doses}):
-        return f"unknown dose {strange[0]} of {task.spec.id}"
+    try:
+        task.dosed(record.trial.dose)
+    except ValueError as error:
+        return str(error)
     if record.trial.condition not in {condition.name for condition in task.spec.conditions}:
         return f"unknown condition {record.trial.condition} of {task.spec.id}"
     if not 0 <= record.seconds <= LONGEST:

@@ -158,7 +158,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Dose:
-    """A knob of a task that a sweep turns, to see how the answer depends on it: its values, among them the task's own."""
+    """A knob of a task that a sweep turns, to see how the answer depends on it; `own` is its value in the task."""
 
     name: str
     values: tuple[float, ...]
@@ -331,11 +331,16 @@ class Task(ABC):
         """The task with some knobs turned; the same card otherwise, so that results are read in the same way.
 
         Raises:
-            ValueError: for a knob that the task does not have.
+            ValueError: for a knob that the task does not have, or a value that it does not take.
         """
-        if unknown := sorted(set(dose) - {knob.name for knob in self.spec.doses}):
-            knobs = ", ".join(knob.name for knob in self.spec.doses) or "none"
-            raise ValueError(f"{self.spec.id} has no dose {', '.join(unknown)}; it has {knobs}")
+        values = {knob.name: knob.values for knob in self.spec.doses}
+        for name, value in dose.items():
+            if name not in values:
+                raise ValueError(f"{self.spec.id} has no dose {name}; it has {', '.join(values) or 'none'}")
+            if value not in values[name]:
+                raise ValueError(
+                    f"{self.spec.id} has no {name} of {value}; it takes {', '.join(map(str, values[name]))}"
+                )
         return self.turned(dose) if dose else self
 
     def turned(self, dose: Mapping[str, float]) -> Task:
