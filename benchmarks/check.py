@@ -9,20 +9,20 @@ the same limits as a trial. Exit status: 0 every clause holds, 1 some are broken
 from __future__ import annotations
 
 import argparse
-import inspect
 import itertools
 import json
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from baselines import references
 from baselines.references import Reference, UnusableClass
+from benchmarks.check_algorithm import inspect_algorithm
+from benchmarks.findings import Finding, say
 from tasks.registry import UnknownName
 
 if TYPE_CHECKING:
@@ -30,21 +30,10 @@ if TYPE_CHECKING:
 
     from tasks.types import Problem
 
-Verdict = Literal["ok", "broken", "note", "skipped"]
 SECONDS = 60.0
 MEMORY_GIB = 8.0
 BATCH = 6
 SEED = 7
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One clause on one problem."""
-
-    problem: str
-    clause: str
-    verdict: Verdict
-    detail: str = ""
 
 
 def example_problems() -> dict[str, Problem]:
@@ -126,16 +115,6 @@ def examine(name: str, clause: str, check: Callable[..., str], model: Any, build
     except Exception as error:
         return Finding(name, clause, "broken", say(error))
     return Finding(name, clause, "note" if note else "ok", note)
-
-
-def say(error: BaseException) -> str:
-    """An exception in one line, with the place in the user's file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = {str(Path(__file__)), inspect.getfile(references), inspect.getfile(json)}
-    theirs = [f for f in frames if f.filename not in ours and "baselines" not in Path(f.filename).parts]
-    place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
-    kind = "" if type(error).__name__ == "BrokenContract" else f"{type(error).__name__}: "
-    return f"{kind}{str(error).splitlines()[0] if str(error) else ''}{place}"
 
 
 def check_declarations(model_class: type) -> Iterator[Finding]:
@@ -307,6 +286,13 @@ NETWORK_CLAUSES: dict[str, Callable[..., str]] = {
 ESTIMATOR_CLAUSES: dict[str, Callable[..., str]] = {"fits and predicts": fits_and_predicts}
 
 
+def is_algorithm(found: type) -> bool:
+    """Whether a class means to be a training algorithm and not a model."""
+    from torch import nn
+
+    return callable(getattr(found, "loss", None)) and not issubclass(found, nn.Module) and not hasattr(found, "fit")
+
+
 def inspect_in_worker(reference: str, folder: str) -> None:
     """The child's part: inspect the class and leave the findings in a file."""
     from benchmarks.trial_process import isolate, leave
@@ -314,7 +300,9 @@ def inspect_in_worker(reference: str, folder: str) -> None:
     isolate(Path(folder), MEMORY_GIB)
     model = Reference(**json.loads(reference))
     try:
-        findings = list(inspect_class(references.load_class(model), dict(model.hparams)))
+        found = references.load_class(model)
+        examine = inspect_algorithm if is_algorithm(found) else inspect_class
+        findings = list(examine(found, dict(model.hparams)))
     except BaseException as error:  # importing a user's file may raise anything
         findings = [Finding("", "can be imported", "broken", say(error))]
     (Path(folder) / "findings.json").write_text(json.dumps([asdict(finding) for finding in findings]))
@@ -343,7 +331,8 @@ def findings_of(model: Reference) -> list[Finding]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.check", description="Hold a model class to the contract, before it is trained.",
+        prog="python -m benchmarks.check",
+        description="Hold a model class or a training algorithm to its contract, before anything is trained.",
         epilog="Exit status: 0 every clause holds, 1 some are broken, 2 there is no such class.",
     )  # fmt: skip
     parser.add_argument("model", nargs="+", metavar="MODEL", help="file.py:Class, package.module:Class or a baseline")

@@ -96,8 +96,8 @@ def run(
     try:
         if not options.dry_run:
             store.check_writable()
-            for model in models:
-                warn_of_broken_contract(model, console)
+            for reference in [*models, *algorithms]:
+                warn_of_broken_contract(reference, console)
         jobs, n_run = experiment.jobs(), 0
         if options.tune > 1:
             jobs, n_run = experiment.tuned(jobs)
@@ -120,16 +120,16 @@ def run(
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
 
 
-def warn_of_broken_contract(model: Reference, console: Console) -> None:
+def warn_of_broken_contract(reference: Reference, console: Console) -> None:
     """Say what a submitted class breaks before time is spent on it; its trials run all the same and tell the rest."""
-    if model.registered:
+    if reference.registered:
         return
-    broken = [finding for finding in check.findings_of(model) if finding.verdict == "broken"]
+    broken = [finding for finding in check.findings_of(reference) if finding.verdict == "broken"]
     for finding in broken:
         where = f"{finding.problem}: " if finding.problem else ""
-        console.print(f"{model.name}: {where}{finding.clause}: {finding.detail}", style="yellow", markup=False)
+        console.print(f"{reference.name}: {where}{finding.clause}: {finding.detail}", style="yellow", markup=False)
     if broken:
-        console.print(f"{model.name} breaks the contract; python -m benchmarks.check shows every clause")
+        console.print(f"{reference.name} breaks the contract; python -m benchmarks.check shows every clause")
 
 
 def is_missing(record: Record | None, retry: Sequence[str]) -> bool:

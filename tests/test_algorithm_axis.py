@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from baselines import references
 from baselines.algorithm import Algorithm, Training, completed
 from baselines.contract import BrokenContract
+from benchmarks import check
+from benchmarks.check_algorithm import inspect_algorithm
 from benchmarks.jobs import Job, plan
 from benchmarks.records import Record
 from benchmarks.training import Replica, train
@@ -158,3 +160,41 @@ def test_an_algorithm_that_is_given_test_inputs_is_flagged() -> None:
     record = run_trial(job("iw-erm", task="shift/reweight-v1"))
     assert record.status == "ok", record.reason
     assert record.flags == ("target-inputs",)
+
+
+@pytest.mark.parametrize("name", list(references.registered("algorithm")))
+def test_every_algorithm_keeps_the_contract(name: str) -> None:
+    findings = list(inspect_algorithm(references.load_class(references.registered("algorithm")[name]), {}))
+    assert [f for f in findings if f.verdict in ("broken", "note")] == []
+    assert any(f.clause == "gradients reach the parameters" and f.verdict == "ok" for f in findings)
+
+
+BROKEN = {
+    "the loss has shape (48, 3)": "return model(batch.x) ** 2",
+    "the loss is nan": "return model(batch.x).sum() * float('nan')",
+    "no parameter has a gradient": "return (model(batch.x) * 0).sum()",
+    "it changes a batch in place": "batch.x.mul_(0.5)\n        return (model(batch.x) ** 2).sum()",
+    "two trainings with one seed differ": "import random\n        return random.random() * (model(batch.x) ** 2).sum()",
+    "KeyError: 'colour'": "return {}['colour']",
+}
+
+
+@pytest.mark.parametrize("complaint", BROKEN)
+def test_a_broken_algorithm_is_told_what_it_breaks(complaint: str) -> None:
+    space: dict[str, Any] = {}
+    body = BROKEN[complaint]
+    if complaint.startswith("the loss has shape"):
+        body += "\n    def backward(self, model, batch, step):\n        loss = self.loss(model, batch, step)\n"
+        body += "        loss.sum().backward()\n        return loss"
+    method = f"    def loss(self, model, batch, step):\n        {body}\n"
+    exec(f"class Mine:\n    def __init__(self, problem): pass\n{method}", space)  # the text of a user's file
+    details = [f.detail for f in inspect_algorithm(space["Mine"], {}) if f.verdict in ("broken", "note")]
+    assert any(complaint in detail for detail in details), details
+
+
+def test_the_check_command_knows_an_algorithm_from_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    assert check.main([f"{tmp_path / 'mine.py'}:Mine"]) == 0
+    told = capsys.readouterr().out
+    assert "keeps the contract" in told
+    assert "tokens" not in told  # no clause of a model class was held against it

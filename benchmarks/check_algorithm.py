@@ -1,0 +1,160 @@
+"""What a training algorithm must keep to, clause by clause, on a tiny network and data with environments and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.findings import Finding, Verdict, say
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from baselines.algorithm import Algorithm, Training
+    from tasks.types import Batch, Problem
+
+STEPS = 3
+N = 48
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a short training came to: its losses, the weights before and after, and the batch before and after."""
+
+    losses: list[Tensor]
+    before: list[Tensor]
+    after: list[Tensor]
+    batch: Batch
+    untouched: Batch
+
+
+def example_problems() -> dict[str, Problem]:
+    """A small problem with classes and one with values."""
+    from tasks.types import Problem
+
+    return {
+        "classes": Problem("vector", (6,), "classes", 3, N),
+        "values": Problem("vector", (6,), "values", 1, N),
+    }
+
+
+def inspect_algorithm(algorithm_class: type, settings: dict[str, Any]) -> Iterator[Finding]:
+    """Every clause on every example problem. Stops at the first clause without which the next make no sense."""
+    from baselines.algorithm import completed
+    from baselines.contract import BrokenContract, NotApplicable
+
+    try:
+        whole = completed(algorithm_class)
+    except BrokenContract as error:
+        yield Finding("", "is a training algorithm", "broken", str(error))
+        return
+    yield Finding("", "is a training algorithm", "ok")
+    yield Finding("", "needs", "ok", ", ".join(whole.needs) or "nothing")
+    for name, problem in example_problems().items():
+        try:
+            trained = [train(whole, settings, problem) for _ in range(2)]
+        except NotApplicable as reason:
+            yield Finding(name, "trains", "skipped", str(reason))
+            continue
+        except Exception as error:  # whatever the class raises is the finding
+            yield Finding(name, "trains", "broken", say(error))
+            continue
+        for clause, check in CLAUSES.items():
+            verdict: Verdict = "ok"
+            if complaint := check(*trained):
+                verdict = "note" if clause in NOTES else "broken"
+            yield Finding(name, clause, verdict, complaint)
+
+
+def train(algorithm_class: type[Algorithm], settings: dict[str, Any], problem: Problem) -> Trained:
+    """A few steps of gradient descent on one batch.
+
+    Raises:
+        NotApplicable: when the algorithm does not take this problem.
+    """
+    import torch
+
+    from baselines.algorithm import check_needs
+
+    algorithm, model, training = algorithm_class(problem, **settings), network(problem), example_training(problem)
+    check_needs(algorithm, training)
+    training = algorithm.prepared(training)
+    algorithm.begin(model, training)
+    batch, optimizer = training.train[0], torch.optim.SGD(model.parameters(), lr=0.01)
+    untouched, before, losses = batch.map(lambda t: t.clone()), weights(model), []
+    for step in range(STEPS):
+        if algorithm.resets_optimizer(step):
+            optimizer.state.clear()
+        optimizer.zero_grad()
+        losses.append(algorithm.backward(model, batch, step).detach())
+        optimizer.step()
+    with torch.no_grad():
+        algorithm.deployed(model.eval())(batch.x)
+    return Trained(losses, before, weights(model), batch, untouched)
+
+
+def network(problem: Problem) -> nn.Module:
+    """The same small network every time."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(SEED)
+    return nn.Sequential(nn.Linear(problem.input_shape[0], 8), nn.Tanh(), nn.Linear(8, problem.n_outputs))
+
+
+def example_training(problem: Problem) -> Training:
+    """Data with three environments and two groups, and inputs of a test."""
+    import torch
+
+    from baselines.algorithm import Training
+    from tasks.types import Batch
+
+    generator = torch.Generator().manual_seed(SEED)
+    x = torch.randn(N, *problem.input_shape, generator=generator)
+    y = x[:, :1] if problem.output_kind == "values" else torch.arange(N) % problem.n_outputs
+    batch = Batch(x, y, env=torch.arange(N) % 3, group=torch.arange(N) % 2)
+    return Training([batch], STEPS, generator, target_inputs=x + 1)
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    """The parameters as they are now."""
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def loss_is_finite(first: Trained, second: Trained) -> str:
+    """A scalar that is a number."""
+    for loss in first.losses:
+        if loss.ndim != 0:
+            return f"the loss has shape {tuple(loss.shape)}; expected a scalar"
+        if not bool(loss.isfinite()):
+            return f"the loss is {float(loss)}"
+    return ""
+
+
+def something_is_learned(first: Trained, second: Trained) -> str:
+    """A step moves a parameter."""
+    moved = any(not bool((a == b).all()) for a, b in zip(first.before, first.after, strict=True))
+    return "" if moved else "no parameter has a gradient"
+
+
+def batch_is_left_alone(first: Trained, second: Trained) -> str:
+    """No in-place change of the data."""
+    same = bool((first.batch.x == first.untouched.x).all()) and bool((first.batch.y == first.untouched.y).all())
+    return "" if same else "it changes a batch in place; the next step would see other data"
+
+
+def same_seed_same_training(first: Trained, second: Trained) -> str:
+    """Random numbers come from the generator that it is given."""
+    same = all(bool((a == b).all()) for a, b in zip(first.after, second.after, strict=True))
+    return "" if same else "two trainings with one seed differ: draw from training.generator"
+
+
+CLAUSES: dict[str, Callable[[Trained, Trained], str]] = {
+    "its loss is a finite scalar": loss_is_finite,
+    "gradients reach the parameters": something_is_learned,
+    "leaves the data alone": batch_is_left_alone,
+    "one seed, one training": same_seed_same_training,
+}
+NOTES = {"one seed, one training"}
