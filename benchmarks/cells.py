@@ -38,6 +38,11 @@ class Protocol:
         return self == HEADLINE
 
     @property
+    def sees_test(self) -> bool:
+        """Whether its configurations were chosen on the test itself: such results are shown, and never ranked."""
+        return self.tuned.startswith("oracle/")
+
+    @property
     def label(self) -> str:
         """In what it differs from the headline protocol."""
         parts = []
@@ -49,7 +54,7 @@ class Protocol:
             parts.append(f"selection {self.selection}")
         if self.tuned:
             rule, _, n = self.tuned.rpartition("/")
-            seen = " (it saw the test: never ranked)" if rule == "oracle" else ""
+            seen = " (it saw the test: never ranked)" if self.sees_test else ""
             parts.append(f"tuned over {n} configurations by {rule}{seen}")
         parts += [f"{name} {value:g}" for name, value in json.loads(self.dose).items()]
         return ", ".join(parts) or "headline protocol"
@@ -258,6 +263,11 @@ class Cell:
     def n_parameters(self) -> int | None:
         """Of the largest model that was built."""
         return max((r.n_parameters for r in self.records if r.n_parameters is not None), default=None)
+
+    @property
+    def flags(self) -> list[str]:
+        """What a reader must know of any of its records, such as `target-inputs`."""
+        return sorted({flag for record in self.records for flag in record.flags})
 
     @property
     def recipe(self) -> Mapping[str, object] | None:

@@ -22,7 +22,8 @@ MAX_TEXT = 20_000
 Status = Literal["ok", "failed", "diverged", "timeout", "out_of_memory", "skipped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 SEARCH = "search"  # what `tuned` says of a trial that only tries a configuration
-FLAGS = ("transductive", "target-inputs")
+TRANSDUCTIVE, TARGET_INPUTS = "transductive", "target-inputs"
+FLAGS = (TRANSDUCTIVE, TARGET_INPUTS)
 
 TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}")
 SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")

@@ -21,7 +21,7 @@ from baselines.algorithm import Algorithm, Training, check_needs, completed
 from baselines.references import load_class
 from benchmarks import training
 from benchmarks.jobs import Job
-from benchmarks.records import Record, Status, Trial, clean_text
+from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, Status, Trial, clean_text
 from benchmarks.selection import best
 from benchmarks.training import Diverged, Point
 from tasks.registry import load as load_task
@@ -108,7 +108,7 @@ def train_and_measure(job: Job) -> Record:
         recipe=asdict(learned.recipe) if learned.recipe else None,
         n_parameters=training.model_parameters(model),
         data=fingerprint(data),
-        flags=learned.flags + ("transductive",) * is_transductive(learned.predict, material),
+        flags=learned.flags + (TRANSDUCTIVE,) * is_transductive(learned.predict, material),
     )
 
 
@@ -193,7 +193,7 @@ def fit_network(
     )
     training.train([replica], recipe, budget, material.check)
     predict = training.predictor(replica, material.check)
-    return Learned(replica.points, predict, recipe, ("target-inputs",) if inputs else ())
+    return Learned(replica.points, predict, recipe, (TARGET_INPUTS,) if inputs else ())
 
 
 def target_inputs(material: Material) -> Tensor | None:

@@ -24,6 +24,7 @@ ALLOWED = {
         "benchmarks.statistics",
         "benchmarks.cells",
         "benchmarks.selection",
+        "benchmarks.ranking",
         "tasks",
     },
 }

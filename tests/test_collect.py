@@ -376,3 +376,24 @@ def test_every_world_counts_once_in_the_means_of_anchors(tmp_path: Path) -> None
     second = replace(record(seed=1), anchors={"ood": {"chance": 0.4, "oracle": 1.0}})
     collection = collected(tmp_path, first, again, second)
     assert anchor_means(collection.cells)["ood"]["chance"] == pytest.approx(0.3)
+
+
+def test_a_board_has_intervals_of_ranks_for_those_with_a_mean(tmp_path: Path) -> None:
+    """Two entries that never overlap have one rank each; an incomplete one has none."""
+    better = [record("toy/flat-v1", "a", s, ood=0.9 + 0.01 * s) for s in range(3)]
+    worse = [record("toy/flat-v1", "b", s, ood=0.6 + 0.01 * s) for s in range(3)]
+    skipped = [record("toy/flat-v1", "c", 0, status="skipped", reason="no")]
+    other = [record("toy/flat-v1", "d", s, ood=0.9, tuned="oracle/5") for s in range(3)]
+    write(tmp_path, *better, *worse, *skipped, *other)
+    first, second = boards(collect([tmp_path], SUITE))
+    assert {row.entrant.model: row.ranks for row in first.rows} == {"a": (1, 1), "b": (2, 2)}
+    assert second.protocol.sees_test
+    assert [(row.mean, row.ranks) for row in second.rows] == [(None, None)]
+
+
+def test_what_was_given_the_inputs_of_the_test_is_shown_and_not_ranked(tmp_path: Path) -> None:
+    given = [replace(record("toy/flat-v1", "a", s, ood=0.9), flags=("target-inputs",)) for s in range(3)]
+    honest = [record("toy/flat-v1", "b", s, ood=0.6) for s in range(3)]
+    write(tmp_path, *given, *honest)
+    (board,) = boards(collect([tmp_path], SUITE))
+    assert {row.entrant.model: row.mean is None for row in board.rows} == {"a": True, "b": False}
