@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records import MAX_BYTES, InvalidRecord, Record, Trial, parse
+from benchmarks.segments import SUFFIX, read_segment
 
 
 class StoreError(Exception):
@@ -121,13 +122,20 @@ def read(path: Path) -> Record:
 
 
 def scan(root: Path) -> Iterator[Record | Damaged]:
-    """Every result file below a folder, in the order of their paths; damaged ones with the reason, untouched."""
+    """Every record below a folder, in loose files and in segments, in the order of their paths; what is damaged with
+    the reason, untouched."""
     families = (
         [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "wandb"] if root.is_dir() else []
     )
     for path in sorted(path for folder in families for path in folder.glob("*/*/*/*.json")):
         try:
             yield read(path)
+        except (InvalidRecord, OSError) as error:
+            yield Damaged(path, str(error))
+    for path in sorted(root.glob(f"*{SUFFIX}")):
+        try:
+            for item in read_segment(path):
+                yield Damaged(path, item) if isinstance(item, str) else item
         except (InvalidRecord, OSError) as error:
             yield Damaged(path, str(error))
 

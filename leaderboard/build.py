@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OK, BAD_USAGE = 0, 2
 REFUSED_SHOWN = 5
+PUBLIC = Path(__file__).parent / "public"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m leaderboard.build", description="Write the site from results.")
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folders of benchmarks.run")
     parser.add_argument("--out", type=Path, default=Path("site"), metavar="DIR", help="where to (default: site)")
+    parser.add_argument("--with-public", action="store_true", help="beside the baselines' results that ship")
     options = parser.parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # a build reads what is on this machine
     from leaderboard.collect import collect  # imports torch, which --help does without
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         check_out(options.out)
-        collection = collect(options.results, suite())
+        collection = collect([*options.results, *([PUBLIC] if options.with_public else [])], suite())
         write(options.out, site(collection, drawn))
     except (NotOurs, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
