@@ -80,14 +80,14 @@ def test_a_damaged_file_is_named_and_nothing_is_written(tmp_path: Path, capsys: 
 def test_a_private_model_stands_beside_the_results_that_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from leaderboard import build
 
-    write_segment("toy", [record("toy/flat-v1", "baseline", s) for s in range(3)], tmp_path / "public")
+    write_segment("toy", [record("toy/flat-v1", "shipped", s) for s in range(3)], tmp_path / "public")
     write(tmp_path / "mine", *[record("toy/flat-v1", "mine", s) for s in range(3)])
     monkeypatch.setattr(build, "PUBLIC", tmp_path / "public")
     monkeypatch.setattr(build, "suite", lambda: SUITE)
     monkeypatch.setattr(build, "drawn", lambda task: None)
     out = tmp_path / "site"
     assert build.main([str(tmp_path / "mine"), "--out", str(out)]) == 0
-    assert "baseline" not in (out / "index.html").read_text()
+    assert "shipped" not in (out / "index.html").read_text()
     assert build.main([str(tmp_path / "mine"), "--with-public", "--out", str(out)]) == 0
     page = (out / "index.html").read_text()
-    assert "baseline" in page and "mine" in page
+    assert "shipped" in page and "mine" in page
