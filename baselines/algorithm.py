@@ -64,7 +64,7 @@ class Algorithm:
 
     def backward(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
         """Fill the gradients, which are empty before, and return the loss. For what is not the gradient of a loss."""
-        loss = self.loss(model, batch, step)
+        loss = scalar(self.loss(model, batch, step))
         loss.backward()
         return loss
 
@@ -133,21 +133,53 @@ def completed(algorithm_class: type) -> type[Algorithm]:
     """
     if not (callable(getattr(algorithm_class, "loss", None)) or callable(getattr(algorithm_class, "backward", None))):
         raise BrokenContract(f"{algorithm_class.__name__} has no method loss(model, batch, step)")
-    if unknown := sorted(set(getattr(algorithm_class, "needs", ())) - set(NEEDS)):
+    needs = getattr(algorithm_class, "needs", ())
+    if not isinstance(needs, list | tuple | set | frozenset):
+        raise BrokenContract(f"{algorithm_class.__name__}.needs is {needs!r}; expected a tuple of {', '.join(NEEDS)}")
+    if unknown := sorted(map(str, set(needs) - set(NEEDS))):
         raise BrokenContract(f"{algorithm_class.__name__} needs {', '.join(unknown)}; there are {', '.join(NEEDS)}")
     if issubclass(algorithm_class, Algorithm):
         return algorithm_class
     return type(algorithm_class.__name__, (algorithm_class, Algorithm), {})
 
 
-def check_needs(algorithm: Algorithm, training: Training) -> None:
-    """Raises NotApplicable where the training data lack what the algorithm needs."""
+def built(algorithm_class: type[Algorithm], problem: Problem, settings: Mapping[str, Any]) -> Algorithm:
+    """An instance for a problem.
+
+    Raises:
+        NotApplicable: when the constructor raises NotImplementedError: it does not take this problem.
+    """
+    try:
+        return algorithm_class(problem, **settings)
+    except NotImplementedError as error:
+        raise NotApplicable(str(error) or "the algorithm's constructor raises NotImplementedError") from error
+
+
+def scalar(loss: object) -> Tensor:
+    """The loss, if it is one number that can be differentiated.
+
+    Raises:
+        BrokenContract: saying what it is instead.
+    """
+    if not isinstance(loss, Tensor):
+        raise BrokenContract(f"its loss is a {type(loss).__name__}, not a tensor")
+    if loss.ndim != 0:
+        raise BrokenContract(f"its loss has shape {tuple(loss.shape)}; expected a scalar")
+    if not loss.requires_grad:
+        raise BrokenContract("its loss depends on no parameter")
+    return loss
+
+
+def check_needs(algorithm: Algorithm, training: Training, model: nn.Module) -> None:
+    """Raises NotApplicable where the training data or the network lack what the algorithm needs."""
     for need in algorithm.needs:
         for batch in training.train:
             if need == "environments" and (batch.env is None or len(batch.env.unique()) < 2):
                 raise NotApplicable("needs environments, and the training data have none")
             if need == "groups" and batch.group is None:
                 raise NotApplicable("needs group labels, and the training data have none")
+    if "features" in algorithm.needs:
+        features_of(model, training.train[0].x[:2])
     if "target_inputs" in algorithm.needs and training.target_inputs is None:
         raise NotApplicable("needs unlabelled inputs of the test distribution, and the task has no test distribution")
 

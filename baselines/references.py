@@ -117,8 +117,8 @@ def submitted(word: str) -> Reference:
     if not path.is_file():
         raise UnusableClass(f"{word!r}: there is no file {path}")
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
+    except (SyntaxError, ValueError) as error:  # ValueError: another encoding, a null byte
         raise UnusableClass(f"{word!r}: {path} is not Python: {error}") from error
     names = top_level_names(tree)
     if attribute not in names and "*" not in names:
@@ -141,7 +141,7 @@ def module_file(dotted: str) -> Path:
     sys.path.insert(0, str(Path.cwd()))
     try:
         spec = importlib.util.find_spec(dotted)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, SyntaxError) as error:
         raise UnusableClass(f"module {dotted!r} cannot be found: {error}") from error
     finally:
         sys.path.pop(0)
@@ -212,8 +212,9 @@ def declared(reference: Reference, attribute: str) -> Mapping[str, Any]:
         if any(isinstance(t, ast.Name) and t.id == attribute for t in targets):
             try:
                 value = ast.literal_eval(node.value)  # type: ignore[attr-defined]
-            except (ValueError, TypeError) as error:
-                raise UnusableClass(f"{reference.name}: {attribute} is not a literal: {error}") from error
+            except (ValueError, TypeError, RecursionError) as error:
+                what = "is not written out as a literal (no calls, no names)"
+                raise UnusableClass(f"{reference.name}: {attribute} {what}") from error
             if not isinstance(value, dict):
                 raise UnusableClass(f"{reference.name}: {attribute} is a {type(value).__name__}, not a dict")
             return value

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
-from benchmarks.records import SEARCH, Record, canonical, digest
+from benchmarks.records import SEARCH, TARGET_INPUTS, TRANSDUCTIVE, Record, canonical, digest
 from benchmarks.selection import RULES, Rule, selected
 from benchmarks.statistics import Estimate, mean_interval
 from tasks.registry import load as load_task
@@ -19,6 +19,7 @@ from tasks.types import SCORE_CLIP, Axis, Row, Summary, Task, clip
 Verdict = Literal["trained", "not_trained", "failed", "diverged", "timeout", "out_of_memory", "skipped", "incomplete"]
 FAILURES: tuple[Verdict, ...] = ("failed", "out_of_memory", "timeout", "diverged")
 NOT_FINISHED: tuple[Verdict, ...] = (*FAILURES, "skipped")
+FLAG_WORDS = {TRANSDUCTIVE: "reads its batch", TARGET_INPUTS: "given test inputs"}
 WORST = SCORE_CLIP[0]
 LARGEST = 1e100  # its square is still a float
 
@@ -128,6 +129,11 @@ class Outcome:
         if summary is None or not summary.trained:
             return WORST
         return clip(summary.scores["score"])
+
+    @property
+    def flags(self) -> list[str]:
+        """What a reader must know of any of its records, such as `target-inputs`."""
+        return sorted({flag for record in self.records.values() for flag in record.flags})
 
     @property
     def seconds(self) -> float:
@@ -266,8 +272,8 @@ class Cell:
 
     @property
     def flags(self) -> list[str]:
-        """What a reader must know of any of its records, such as `target-inputs`."""
-        return sorted({flag for record in self.records for flag in record.flags})
+        """What a reader must know of any of its seeds."""
+        return sorted({flag for outcome in self.outcomes for flag in outcome.flags})
 
     @property
     def recipe(self) -> Mapping[str, object] | None:

@@ -1,6 +1,7 @@
-"""Hold a model class to the contract, in seconds, before it is trained.
+"""Hold a model class or a training algorithm to its contract, in seconds, before anything is trained.
 
     python -m benchmarks.check my_model.py:Net
+    python -m benchmarks.check my_algorithm.py:Mine
 
 Prints every clause for every kind of problem that the class takes. Runs the class in a process of its own, under
 the same limits as a trial. Exit status: 0 every clause holds, 1 some are broken, 2 there is no such class.
@@ -14,16 +15,18 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from baselines import references
-from baselines.references import Reference, UnusableClass
+from baselines.references import Kind, Reference, UnusableClass
 from benchmarks.check_algorithm import inspect_algorithm
-from benchmarks.findings import Finding, say
-from tasks.registry import UnknownName
+from benchmarks.check_search import check_search
+from benchmarks.findings import Finding, printable, say
+from tasks.registry import UnknownName, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +83,8 @@ def inspect_class(model_class: type, hparams: dict[str, Any]) -> Iterator[Findin
     try:
         kind = contract.kind_of(model_class)
     except contract.BrokenContract as error:
-        yield Finding("", "is a model class", "broken", str(error))
+        detail = f"{error}, nor a training algorithm with loss(model, batch, step)"
+        yield Finding("", "is a model class", "broken", detail)
         return
     yield Finding("", "is a model class", "ok", kind)
     yield from check_declarations(model_class)
@@ -290,7 +294,8 @@ def is_algorithm(found: type) -> bool:
     """Whether a class means to be a training algorithm and not a model."""
     from torch import nn
 
-    return callable(getattr(found, "loss", None)) and not issubclass(found, nn.Module) and not hasattr(found, "fit")
+    trains = callable(getattr(found, "loss", None)) or callable(getattr(found, "backward", None))
+    return trains and not issubclass(found, nn.Module) and not hasattr(found, "fit")
 
 
 def inspect_in_worker(reference: str, folder: str) -> None:
@@ -302,7 +307,7 @@ def inspect_in_worker(reference: str, folder: str) -> None:
     try:
         found = references.load_class(model)
         examine = inspect_algorithm if is_algorithm(found) else inspect_class
-        findings = list(examine(found, dict(model.hparams)))
+        findings = [check_search(model, found, is_algorithm(found)), *examine(found, dict(model.hparams))]
     except BaseException as error:  # importing a user's file may raise anything
         findings = [Finding("", "can be imported", "broken", say(error))]
     (Path(folder) / "findings.json").write_text(json.dumps([asdict(finding) for finding in findings]))
@@ -328,6 +333,24 @@ def findings_of(model: Reference) -> list[Finding]:
         return [Finding(**finding) for finding in json.loads(found.read_text())]
 
 
+def named(word: str) -> list[Reference]:
+    """The model classes and training algorithms that a word names.
+
+    Raises:
+        UnknownName: for a name that neither has, with the nearest of both.
+        UnusableClass: for a reference whose file, module or class is not there.
+    """
+    found: dict[str, Reference] = {}
+    for kind in get_args(Kind):
+        with suppress(UnknownName):
+            found |= {reference.name: reference for reference in references.matches(word, kind)}
+    if not found:
+        known = {name for kind in get_args(Kind) for name in references.registered(kind)}
+        yours = "a class of yours is 'file.py:Class'"
+        raise UnknownName(f"no baseline and no training algorithm {word!r} ({yours}); {nearest(word, known)}")
+    return list(found.values())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
@@ -335,17 +358,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Hold a model class or a training algorithm to its contract, before anything is trained.",
         epilog="Exit status: 0 every clause holds, 1 some are broken, 2 there is no such class.",
     )  # fmt: skip
-    parser.add_argument("model", nargs="+", metavar="MODEL", help="file.py:Class, package.module:Class or a baseline")
+    parser.add_argument(
+        "name", nargs="+", metavar="CLASS", help="file.py:Class, package.module:Class, a baseline or an algorithm"
+    )
     options = parser.parse_args(arguments)
     try:
-        models = references.select(options.model)
+        classes = {reference.name: reference for word in options.name for reference in named(word)}
     except (UnknownName, UnusableClass) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     broken = False
-    for model in models:
-        findings = findings_of(model)
-        print_findings(model.name, findings)
+    for name, reference in classes.items():
+        findings = findings_of(reference)
+        print_findings(name, findings)
         broken |= any(finding.verdict == "broken" for finding in findings)
     return int(broken)
 
@@ -359,7 +384,7 @@ def print_findings(name: str, findings: Sequence[Finding]) -> None:
         print(f"  {problem or 'the class itself'}: {n_ok} clause{'s' * (n_ok != 1)} hold{'s' * (n_ok == 1)}")
         for finding in found:
             if finding.verdict != "ok":
-                print(f"    {finding.verdict.upper():8} {finding.clause}: {finding.detail}")
+                print(f"    {finding.verdict.upper():8} {finding.clause}: {printable(finding.detail)}")
     broken = sum(finding.verdict == "broken" for finding in findings)
     print(f"{name}: {f'{broken} broken' if broken else 'keeps the contract'}")
 

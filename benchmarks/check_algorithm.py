@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.findings import Finding, Verdict, say
@@ -21,13 +21,16 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Trained:
-    """What a short training came to: its losses, the weights before and after, and the batch before and after."""
+    """What a short training came to: its losses, the weights before and after, the data before and after, and what is
+    measured in place of the model."""
 
+    problem: Problem
     losses: list[Tensor]
     before: list[Tensor]
     after: list[Tensor]
-    batch: Batch
-    untouched: Batch
+    data: list[Batch]
+    untouched: list[Batch]
+    deployed: object
 
 
 def example_problems() -> dict[str, Problem]:
@@ -62,10 +65,20 @@ def inspect_algorithm(algorithm_class: type, settings: dict[str, Any]) -> Iterat
             yield Finding(name, "trains", "broken", say(error))
             continue
         for clause, check in CLAUSES.items():
-            verdict: Verdict = "ok"
-            if complaint := check(*trained):
-                verdict = "note" if clause in NOTES else "broken"
-            yield Finding(name, clause, verdict, complaint)
+            finding = examine(name, clause, check, *trained)
+            yield finding
+            if finding.verdict == "broken":
+                break
+
+
+def examine(name: str, clause: str, check: Clause, first: Trained, second: Trained) -> Finding:
+    """The finding of one clause: a check returns a complaint or nothing; what the class raises in it breaks it."""
+    try:
+        complaint = check(first, second)
+    except Exception as error:  # whatever the class raises is the finding
+        return Finding(name, clause, "broken", say(error))
+    verdict: Verdict = "note" if clause in NOTES else "broken"
+    return Finding(name, clause, verdict if complaint else "ok", complaint)
 
 
 def train(algorithm_class: type[Algorithm], settings: dict[str, Any], problem: Problem) -> Trained:
@@ -76,23 +89,31 @@ def train(algorithm_class: type[Algorithm], settings: dict[str, Any], problem: P
     """
     import torch
 
-    from baselines.algorithm import check_needs
+    from baselines.algorithm import built, check_needs
 
-    algorithm, model, training = algorithm_class(problem, **settings), network(problem), example_training(problem)
-    check_needs(algorithm, training)
-    training = algorithm.prepared(training)
+    algorithm, model, given = built(algorithm_class, problem, settings), network(problem), example_training(problem)
+    check_needs(algorithm, given, model)
+    copies = cloned(given.train)
+    training = algorithm.prepared(given)
+    data, untouched = [*given.train, *training.train], [*copies, *cloned(training.train)]
     algorithm.begin(model, training)
     batch, optimizer = training.train[0], torch.optim.SGD(model.parameters(), lr=0.01)
-    untouched, before, losses = batch.map(lambda t: t.clone()), weights(model), []
+    before, losses = weights(model), []
     for step in range(STEPS):
         if algorithm.resets_optimizer(step):
             optimizer.state.clear()
         optimizer.zero_grad()
         losses.append(algorithm.backward(model, batch, step).detach())
         optimizer.step()
+    after = weights(model)
     with torch.no_grad():
-        algorithm.deployed(model.eval())(batch.x)
-    return Trained(losses, before, weights(model), batch, untouched)
+        deployed: object = algorithm.deployed(model.eval())
+    return Trained(problem, losses, before, after, data, untouched, deployed)
+
+
+def cloned(batches: Sequence[Batch]) -> list[Batch]:
+    """The batches as they are now."""
+    return [batch.map(lambda t: t.clone()) for batch in batches]
 
 
 def network(problem: Problem) -> nn.Module:
@@ -113,7 +134,7 @@ def example_training(problem: Problem) -> Training:
 
     generator = torch.Generator().manual_seed(SEED)
     x = torch.randn(N, *problem.input_shape, generator=generator)
-    y = x[:, :1] if problem.output_kind == "values" else torch.arange(N) % problem.n_outputs
+    y = x[:, :1].clone() if problem.output_kind == "values" else torch.arange(N) % problem.n_outputs
     batch = Batch(x, y, env=torch.arange(N) % 3, group=torch.arange(N) % 2)
     return Training([batch], STEPS, generator, target_inputs=x + 1)
 
@@ -140,9 +161,20 @@ def something_is_learned(first: Trained, second: Trained) -> str:
 
 
 def batch_is_left_alone(first: Trained, second: Trained) -> str:
-    """No in-place change of the data."""
-    same = bool((first.batch.x == first.untouched.x).all()) and bool((first.batch.y == first.untouched.y).all())
-    return "" if same else "it changes a batch in place; the next step would see other data"
+    """No in-place change of the data, nor of what the data carry."""
+    changed = dict.fromkeys(
+        name for now, then in zip(first.data, first.untouched, strict=True) for name in differing(now, then)
+    )
+    told = f"it changes a batch in place ({', '.join(changed)}); the next step would see other data"
+    return told if changed else ""
+
+
+def differing(now: Batch, then: Batch) -> list[str]:
+    """The names of the tensors in which two batches differ."""
+    import torch
+
+    pairs = {field.name: (getattr(now, field.name), getattr(then, field.name)) for field in fields(then)}
+    return [name for name, (a, b) in pairs.items() if b is not None and (a is None or not torch.equal(a, b))]
 
 
 def same_seed_same_training(first: Trained, second: Trained) -> str:
@@ -151,10 +183,30 @@ def same_seed_same_training(first: Trained, second: Trained) -> str:
     return "" if same else "two trainings with one seed differ: draw from training.generator"
 
 
-CLAUSES: dict[str, Callable[[Trained, Trained], str]] = {
+def deployed_answers(first: Trained, second: Trained) -> str:
+    """What is measured in place of the model takes inputs and gives finite outputs, as a model does."""
+    import torch
+
+    from baselines.contract import BrokenContract, check_outputs
+
+    if not callable(first.deployed):
+        return f"deployed returned {type(first.deployed).__name__}, not a function of inputs"
+    x = first.untouched[0].x
+    with torch.no_grad():
+        outputs = first.deployed(x.clone())
+    try:
+        finite = bool(torch.isfinite(check_outputs(outputs, first.problem, x)).all())
+    except BrokenContract as error:
+        return f"what deployed returned: {error}"
+    return "" if finite else "outputs of what deployed returned are not finite"
+
+
+Clause = Callable[[Trained, Trained], str]
+CLAUSES: dict[str, Clause] = {
     "its loss is a finite scalar": loss_is_finite,
     "gradients reach the parameters": something_is_learned,
     "leaves the data alone": batch_is_left_alone,
+    "deploys a function like a model": deployed_answers,
     "one seed, one training": same_seed_same_training,
 }
 NOTES = {"one seed, one training"}

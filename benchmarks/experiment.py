@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from benchmarks.records import Record
 from benchmarks.store import Store, StoreError
 from benchmarks.supervisor import Started, Supervisor
 from benchmarks.tracking import Mirror, resolve_mode, sync_command
-from tasks.registry import Entry, entries, load
+from tasks.registry import Entry, UnknownName, entries, load, nearest
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 MEMORY_GIB = 8.0
@@ -42,6 +42,7 @@ class Experiment:
     def jobs(self) -> list[Job]:
         """The reported trials as they stand, without a search."""
         scale = self.options.budget_scale
+        check_doses(self.options.sweep, self.entries)
         planned = plan(self.entries, self.models, self.algorithms, self.options.seeds, scale, code_version())
         return [*planned, *swept(planned, self.options.sweep)]
 
@@ -66,11 +67,13 @@ class Experiment:
 
     def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:
         """What is about to happen, in a line."""
-        counts = f"{len(self.entries)} tasks, {len(self.models)} models"
+        crossed = [counted(self.entries, "task"), counted(self.models, "model")]
         if len(self.algorithms) > 1:
-            counts += f", {len(self.algorithms)} algorithms"
+            crossed.append(counted(self.algorithms, "algorithm"))
+        crossed.append(counted({job.trial.seed for job in jobs}, "seed"))
+        set_aside = f"{counted(self.store.set_aside, 'damaged file')} set aside, " if self.store.set_aside else ""
         return (
-            f"{len(jobs)} {purpose}: {counts}, {len({job.trial.seed for job in jobs})} seeds; "
+            f"{len(jobs)} {purpose}: {', '.join(crossed)}; {set_aside}"
             f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with "
             f"{self.options.jobs} jobs"
         )
@@ -80,7 +83,25 @@ class Experiment:
         n = self.options.tune
         tried = tuning.searches(jobs, n, self.options.leave_one_out)
         n_run = self.do(tried, f"trials of a search over {n} configurations")
-        return tuning.finals(jobs, tried, self.store, n), n_run
+        finals = tuning.finals(jobs, tried, self.store, n)
+        if not self.options.dry_run:
+            for line in tuning.without_choice(jobs, finals, self.options.leave_one_out):
+                self.console.print(line, highlight=False, markup=False, style="yellow")
+        return finals, n_run
+
+
+def counted(things: Collection[object], noun: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
+
+
+def check_doses(names: Sequence[str], entries: Sequence[Entry]) -> None:
+    """Raises UnknownName for a knob that none of the tasks has."""
+    known = {dose.name for entry in entries for dose in load(entry.id).spec.doses}
+    for name in names:
+        if name not in known:
+            there = nearest(name, known) if known else "they have none"
+            raise UnknownName(f"none of these tasks has a dose {name!r}; {there}")
 
 
 def run(
@@ -102,7 +123,7 @@ def run(
         if options.tune > 1:
             jobs, n_run = experiment.tuned(jobs)
         n_run += experiment.do(jobs)
-    except (StoreError, UnusableClass) as error:
+    except (StoreError, UnusableClass, UnknownName) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_USAGE
     except KeyboardInterrupt:

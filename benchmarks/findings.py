@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.records import clean_text
+
 Verdict = Literal["ok", "broken", "note", "skipped"]
 ROOT = Path(__file__).parents[1]
 NOT_THEIRS = (ROOT / "baselines", ROOT / "benchmarks", Path(json.__file__).parent)
@@ -30,3 +32,8 @@ def say(error: BaseException) -> str:
     place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
     kind = "" if type(error).__name__ == "BrokenContract" else f"{type(error).__name__}: "
     return f"{kind}{str(error).splitlines()[0] if str(error) else ''}{place}"
+
+
+def printable(text: str) -> str:
+    """A detail in one line without what a terminal would obey."""
+    return " ".join(clean_text(text).split())

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from benchmarks.jobs import Job
-from benchmarks.records import Record
+from benchmarks.records import SEARCH, Record
 
 QUIET_SECONDS = 10.0
 SHORT_REASON = 110
@@ -85,7 +85,11 @@ def name_of(job: Job) -> str:
     """A trial in a few words."""
     trial = job.trial
     condition = "" if trial.condition == "default" else f" {trial.condition}"
-    return f"{trial.task}{condition} {trial.model} seed {trial.seed}"
+    algorithm = "" if trial.algorithm == "erm" else f" + {trial.algorithm}"
+    doses = "".join(f" {name} {value:g}" for name, value in trial.dose.items())
+    left_out = "" if trial.left_out is None else f" without environment {trial.left_out}"
+    seed = "search" if trial.tuned == SEARCH else f"seed {trial.seed}"
+    return f"{trial.task}{condition}{doses} {trial.model}{algorithm}{left_out} {seed}"
 
 
 def duration(seconds: float) -> str:

@@ -27,6 +27,7 @@ FLAGS = (TRANSDUCTIVE, TARGET_INPUTS)
 
 TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}")
 SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
+TUNED = re.compile(r"|search|(iid-validation|oracle|leave-one-environment-out)/[1-9][0-9]{0,5}")
 HASH = re.compile(r"[0-9a-f]{32}")
 
 
@@ -177,6 +178,12 @@ def from_body(body: dict[str, Any]) -> Record:
         number(value, f"trial.dose.{name}")
     if trial["left_out"] is not None:
         integer(trial["left_out"], "trial.left_out")
+    if not TUNED.fullmatch(trial["tuned"]):
+        raise InvalidRecord(f"tuned is {trial['tuned'][:40]!r}; expected '', 'search' or 'rule/number'")
+    if trial["left_out"] is not None and trial["tuned"] != SEARCH:
+        raise InvalidRecord("an environment is left out, and it is no trial of a search")
+    if not number(trial["budget_scale"], "trial.budget_scale") > 0:
+        raise InvalidRecord(f"budget_scale is {trial['budget_scale']}, not above 0")
     integer(trial["seed"], "trial.seed")
     number(trial["budget_scale"], "trial.budget_scale")
     names = {f.name for f in fields(Record)} - {"trial"}

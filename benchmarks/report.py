@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.cells import FAILURES, Cell, Protocol, cells_of
+from benchmarks.cells import FAILURES, FLAG_WORDS, Cell, Protocol, cells_of, entrant_of
 from benchmarks.records import STATUSES, Record
 from tasks.types import Axis, TaskSpec
 
 MODEL_WIDTH = 12
 TASK_WIDTH = 32
 FAILURES_SHOWN = 12
+ENTRIES_NAMED = 4
 MARKS = {
     "failed": "failed",
     "diverged": "diverged",
@@ -42,11 +43,12 @@ def print_report(console: Console, records: Sequence[Record]) -> None:
     for cell in cells_of(records):
         by_protocol.setdefault(cell.entrant.protocol, []).append(cell)
     for protocol, found in by_protocol.items():
-        if len(by_protocol) > 1:
+        if not protocol.is_headline or len(by_protocol) > 1:
             console.print(f"[bold]{escape(protocol.label)}[/]", highlight=False)
         print_tables(console, found)
     if any(cell.task.spec.scored for found in by_protocol.values() for cell in found):
         console.print(LEGEND, highlight=False)
+    print_skips(console, records)
     print_failures(console, records)
 
 
@@ -121,6 +123,7 @@ def cell_text(cell: Cell | None) -> str:
         return f"[dim]{MARKS[cell.state]}[/]"
     width = f" ± {cell.score.half_width:.2f}" if cell.score.half_width is not None else ""
     marks = [f" [{colour(verdict)}]{n} {MARKS[verdict]}[/]" for verdict, n in cell.tally.items() if verdict in MARKS]
+    marks += [f" [yellow]{FLAG_WORDS[flag]}[/]" for flag in cell.flags]
     return f"{cell.score.mean:.2f}{width}" + "".join(marks)
 
 
@@ -134,16 +137,31 @@ def print_failures(console: Console, records: Sequence[Record]) -> None:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         if record.status in FAILURES:
-            groups.setdefault((record.trial.model, record.status, record.reason), []).append(record)
-    for (model, status, reason), found in list(groups.items())[:FAILURES_SHOWN]:
+            groups.setdefault((entrant_of(record).label, record.status, record.reason), []).append(record)
+    for (entry, status, reason), found in list(groups.items())[:FAILURES_SHOWN]:
         example = found[0].trial
         console.print(
-            f"[red]{status}[/] {escape(model)}, {len(found)} trial{'s' * (len(found) > 1)} "
+            f"[red]{status}[/] {escape(entry)}, {len(found)} trial{'s' * (len(found) > 1)} "
             f"(such as {escape(example.task)}, seed {example.seed}): {escape(reason)}",
             highlight=False,
         )
     if len(groups) > FAILURES_SHOWN:
         console.print(f"and {len(groups) - FAILURES_SHOWN} more kinds of failure, in the result files")
+
+
+def print_skips(console: Console, records: Sequence[Record]) -> None:
+    """Every reason to skip once, with who was skipped and how often."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record.status == "skipped":
+            groups.setdefault(record.reason, []).append(record)
+    for reason, found in list(groups.items())[:FAILURES_SHOWN]:
+        entries = list(dict.fromkeys(entrant_of(record).label for record in found))
+        more = f" and {len(entries) - ENTRIES_NAMED} more" if len(entries) > ENTRIES_NAMED else ""
+        who = escape(", ".join(entries[:ENTRIES_NAMED]) + more)
+        console.print(f"[dim]skipped, {len(found)} trials ({who}): {escape(reason)}[/]", highlight=False)
+    if len(groups) > FAILURES_SHOWN:
+        console.print(f"[dim]and {len(groups) - FAILURES_SHOWN} more reasons to skip, in the result files[/]")
 
 
 def report_table(records: Sequence[Record]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,33 +88,47 @@ def run(options: argparse.Namespace, entries: Sequence[Reproduction]) -> int:
 
     began, console = time.monotonic(), _tables.plain_or_terminal()
     check_writable(options.results)
-    chunks = [chunk for entry in entries for chunk in _chunks.chunks_of(entry, options.seeds)]
-    kept = {chunk: result for chunk in chunks if (result := kept_result(console, chunk, options.results))}
-    missing = [chunk for chunk in chunks if chunk not in kept]
-    console.print(f"{len(chunks)} parts: {len(kept)} done, {len(missing)} to compute", highlight=False)
-    outcomes = computed(console, missing, options)
-    found = [reproduced(entry, [c for c in chunks if c.entry == entry.name], kept, outcomes) for entry in entries]
-    for each in found:
-        _tables.print_entry(console, each)
-    _tables.print_totals(console, found, time.monotonic() - began)
     if options.json:
-        write_json(options.json, found)
-    return SOME_DIFFER if any(verdict in _tables.BAD for verdict in _tables.tally(found)) else OK
+        check_file_can_be_written(options.json)
+    chunks = [chunk for entry in entries for chunk in _chunks.chunks_of(entry, options.seeds)]
+    lines = {entry.name: reproductions.lines_of(entry) for entry in entries}
+    kept = {c: found for c in chunks if (found := kept_result(console, c, options.results, lines[c.entry]))}
+    missing = [chunk for chunk in chunks if chunk not in kept]
+    parts = _tables.counted(len(chunks), "part")
+    console.print(f"{parts}: {len(kept)} done, {len(missing)} to compute", highlight=False)
+    outcomes = computed(console, missing, options)
+    every = [reproduced(entry, [c for c in chunks if c.entry == entry.name], kept, outcomes) for entry in entries]
+    for each in every:
+        _tables.print_entry(console, each)
+    _tables.print_totals(console, every, time.monotonic() - began)
+    if options.json:
+        write_json(options.json, every)
+    return SOME_DIFFER if any(verdict in _tables.BAD for verdict in _tables.tally(every)) else OK
 
 
-def check_writable(results: Path) -> None:
-    """Raises OSError now, and not after an hour of computing, where no result could be kept."""
-    results.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=results):
-        pass
+def check_writable(folder: Path) -> None:
+    """Raises OSError now, and not after an hour of computing, where nothing could be kept in a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"nothing can be written to the folder {folder}: {error.strerror or error}") from error
 
 
-def kept_result(console: Console, chunk: Chunk, results: Path) -> Result | None:
+def check_file_can_be_written(path: Path) -> None:
+    """Raises OSError where a file could not be written at the end."""
+    if path.is_dir():
+        raise OSError(f"{path} is a folder; give the name of a file")
+    check_writable(path.parent)
+
+
+def kept_result(console: Console, chunk: Chunk, results: Path, lines: Collection[str]) -> Result | None:
     """The result of an earlier command; a damaged one is told and counts as missing."""
     from benchmarks.reproductions._chunks import DamagedChunk, read
 
     try:
-        return read(chunk, results)
+        return read(chunk, results, lines)
     except DamagedChunk as damage:
         console.print(f"{damage}; computed again", style="yellow", markup=False, highlight=False, soft_wrap=True)
         return None

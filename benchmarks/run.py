@@ -20,6 +20,7 @@ from tasks.registry import RegistryError, UnknownName
 
 FAILURES = ("failed", "diverged", "timeout", "out_of_memory")
 OK, BAD_USAGE = 0, 2
+MOST = 100_000
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,16 +75,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def positive_int(text: str) -> int:
-    """A whole number > 0 from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
+    """A whole number from 1 to 100,000 from the command line."""
+    if not text.isdecimal() or not 0 < int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to {MOST:,}")
+    return int(text)
 
 
 def positive_float(text: str) -> float:
     """A number > 0 from the command line."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
@@ -95,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.list:
             return print_lists()
+        if options.leave_one_out and options.tune == 1:
+            raise UnknownName("--leave-one-out is a way to select among configurations; say how many with --tune N")
         if not options.task:
             raise UnknownName(
                 f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them"
@@ -119,15 +124,21 @@ def print_lists() -> int:
     """Tasks, models and algorithms with a line each."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    lists: dict[str, list[tuple[str, ...]]] = {
-        "task": [(e.id, e.input, ", ".join(e.tags), e.summary) for e in registry.entries().values()],
-        "model": [(m.name, m.summary) for m in references.registered().values()],
-        "algorithm": [(a.name, a.summary) for a in references.registered("algorithm").values()],
+    lists: dict[str, list[tuple[str, str]]] = {
+        "task": [
+            (e.id, f"{escape(e.summary)} [dim]({escape(', '.join([e.input, *e.tags]))})[/]")
+            for e in registry.entries().values()
+        ],
+        "model": [(m.name, escape(m.summary)) for m in references.registered().values()],
+        "algorithm": [(a.name, escape(a.summary)) for a in references.registered("algorithm").values()],
     }
     for title, rows in lists.items():
-        table = Table(title, *[""] * (len(rows[0]) - 1), box=box.SIMPLE_HEAD)
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column(title, no_wrap=True, min_width=max(len(name) for name, _ in rows))
+        table.add_column()
         for row in rows:
             table.add_row(*row)
         Console().print(table)

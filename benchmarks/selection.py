@@ -42,5 +42,12 @@ def selected(spec: TaskSpec, record: Record, rule: Rule) -> Scores:
         return record.last
     if not spec.with_role("ood"):
         raise ValueError(f"{spec.id} has no out-of-distribution split for an oracle to select by")
-    measurements: list[Scores] = [point["scores"] for point in record.curve]
-    return measurements[best(spec, measurements, ROLES[rule])]
+    measurements: list[Scores] = [point["scores"] for point in record.curve] or [record.scores]
+    trained = [scores for scores in measurements if passes_gate(spec, scores)] or measurements
+    return trained[best(spec, trained, ROLES[rule])]
+
+
+def passes_gate(spec: TaskSpec, scores: Scores) -> bool:
+    """Whether a measurement of one condition counts as trained in distribution: an oracle knows that too."""
+    sign = 1.0 if spec.higher_is_better else -1.0
+    return quality(spec, scores, "iid") >= sign * spec.gate

@@ -27,10 +27,14 @@ class Damaged:
 
 
 class Store:
-    """Records by trial key. A trial is done if and only if its valid record is here, whatever its status."""
+    """Records by trial key. A trial is done if and only if its valid record is here, whatever its status.
+
+    `set_aside` are the damaged files that were met, now `.damaged`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.set_aside: list[Path] = []
 
     def path(self, trial: Trial) -> Path:
         """Where the record of a trial stands."""
@@ -45,6 +49,7 @@ class Store:
             return None
         except InvalidRecord:
             path.replace(path.with_suffix(".damaged"))
+            self.set_aside.append(path)
             return None
 
     def put(self, record: Record) -> Path:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from baselines import contract
-from baselines.algorithm import Algorithm, Training, check_needs, completed
+from baselines.algorithm import Algorithm, Training, built, check_needs, completed
 from baselines.references import load_class
 from benchmarks import training
 from benchmarks.jobs import Job
@@ -175,11 +175,11 @@ def fit_network(
     """
     trial, task, draw = material.trial, material.task, material.draw
     budget, inputs = scaled(task.spec.budget, trial.budget_scale), "target_inputs" in algorithm_class.needs
-    algorithm = algorithm_class(task.spec.problem, **trial.settings)
+    algorithm = built(algorithm_class, task.spec.problem, trial.settings)
     known = Training(
         material.train, budget.steps, draw.generator("algorithm"), target_inputs(material) if inputs else None
     )
-    check_needs(algorithm, known)
+    check_needs(algorithm, known, model)
     if task.spec.problem.output_kind == "sequence":
         contract.check_causal(model, task.spec.problem)
 

@@ -21,7 +21,7 @@ import numpy as np
 from baselines.references import Reference, UnusableClass, declared, defines
 from benchmarks.jobs import Job
 from benchmarks.records import SEARCH, Record, Trial
-from benchmarks.selection import quality, selected
+from benchmarks.selection import passes_gate, quality, selected
 from benchmarks.store import Store
 from tasks.registry import load as load_task
 from tasks.seeds import Draw, stream_seed
@@ -33,6 +33,8 @@ OPTIMIZATION: Mapping[str, Sequence[Any]] = {
     "weight_decay": ("loguniform", 1e-6, 1e-2),
 }
 RECIPE_FIELDS = {field.name for field in fields(Recipe)}
+NAMED = 4
+UNTRAINED = 1e9  # more than any metric differs
 LEAVE_ONE_OUT = "leave-one-environment-out"
 
 
@@ -135,6 +137,22 @@ def finals(jobs: Iterable[Job], tried: Iterable[Job], store: Store, n: int) -> l
     return found
 
 
+def without_choice(jobs: Iterable[Job], finals: Iterable[Job], leave_out: bool) -> Iterator[str]:
+    """What a reader must know: cells for which no configuration ran to its end, or no environment could be left out."""
+    wanted = ["iid-validation", *([LEAVE_ONE_OUT] if leave_out else [])]
+    chosen = {(cell_of(job.trial), job.trial.tuned.rpartition("/")[0]) for job in finals}
+    for rule in wanted:
+        lacking = list(dict.fromkeys(entry_of(j.trial) for j in jobs if (cell_of(j.trial), rule) not in chosen))
+        if lacking:
+            others = " and others" * (len(lacking) > NAMED)
+            yield f"{rule} chose nothing for {', '.join(lacking[:NAMED])}{others}: see the trials"
+
+
+def entry_of(trial: Trial) -> str:
+    """A cell as a person names it."""
+    return f"{trial.model} + {trial.algorithm} on {trial.task}"
+
+
 def cell_of(trial: Trial) -> str:
     """What a search is made for: task, dose, model, algorithm; all conditions share a configuration."""
     return f"{trial.task} {sorted(trial.dose.items())} {trial.model} {trial.algorithm} {trial.budget_scale}"
@@ -164,11 +182,13 @@ def by_validation(trial: Trial, records: Sequence[Record]) -> float | None:
 
 
 def by_test(trial: Trial, records: Sequence[Record]) -> float | None:
-    """The test at the step that is best on it: what an oracle sees."""
+    """The test at the step that is best on it, what did not train in distribution last: what an oracle prefers."""
     spec, whole = spec_of(trial), [r for r in records if r.trial.left_out is None]
     if not whole or not spec.with_role("ood") or any(record.status != "ok" for record in whole):
         return None
-    return fmean(quality(spec, selected(spec, record, "oracle"), "ood") for record in whole)
+    chosen = [selected(spec, record, "oracle") for record in whole]
+    untrained = sum(not passes_gate(spec, scores) for scores in chosen)
+    return fmean(quality(spec, scores, "ood") for scores in chosen) - UNTRAINED * untrained
 
 
 def by_left_out(trial: Trial, records: Sequence[Record]) -> float | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, variance
 
 import numpy as np
 
-from benchmarks.cells import Cell, Protocol
+from benchmarks.cells import HEADLINE, Cell, Protocol
 from benchmarks.selection import RULES, Rule
 from benchmarks.statistics import Components, mean_of_means, variance_components
 from leaderboard import wording
@@ -40,28 +41,28 @@ ByPlace = Mapping[tuple[str, str], Cell]
 
 
 def markdown(collection: Collection) -> str:
-    """Everything that the results hold."""
+    """Everything that the results hold, each protocol for itself."""
     by_protocol: dict[Protocol, list[Cell]] = defaultdict(list)
     for cell in collection.cells:
         if cell.task.spec.scored:
-            by_protocol[cell.entrant.protocol].append(cell)
+            by_protocol[replace(cell.entrant.protocol, dose=HEADLINE.dose)].append(cell)
     parts = [READING]
-    for protocol in sorted(by_protocol, key=lambda p: (p.dose, not p.is_headline, p)):
-        if protocol.dose == "{}":
-            parts += section(protocol, by_protocol[protocol])
-    parts += dose_tables([cell for cells in by_protocol.values() for cell in cells])
-    parts += variance_table(collection, [cell for p, cells in by_protocol.items() if p.is_headline for cell in cells])
+    for protocol in sorted(by_protocol, key=lambda p: (not p.is_headline, p)):
+        plain = [cell for cell in by_protocol[protocol] if cell.entrant.protocol == protocol]
+        parts += [f"## {wording.sentence_case(protocol.label)}", *sections(plain)]
+        parts += dose_tables(by_protocol[protocol]) if not protocol.sees_test else []
+        if protocol.is_headline:
+            parts += variance_table(collection, plain)
     return "\n\n".join(parts) + "\n"
 
 
-def section(protocol: Protocol, cells: Sequence[Cell]) -> list[str]:
-    """The tables of one protocol."""
-    tasks = sorted({cell.task.spec.id for cell in cells})
-    parts = [f"## {wording.sentence_case(protocol.label)}"]
-    for task in tasks:
+def sections(cells: Sequence[Cell]) -> list[str]:
+    """The tables of the tasks as they stand; none where only doses were run."""
+    parts = []
+    for task in sorted({cell.task.spec.id for cell in cells}):
         own = {(c.entrant.model, c.entrant.algorithm): c for c in cells if c.task.spec.id == task}
         parts += [f"### {task}", crossed_table(own)]
-    return [*parts, "### What the rule of selection is worth", RULES_READING, rules_table(cells)]
+    return [*parts, "### What the rule of selection is worth", RULES_READING, rules_table(cells)] if parts else []
 
 
 def crossed_table(cells: ByPlace) -> str:
@@ -110,23 +111,26 @@ def pooled_text(groups: Sequence[Sequence[float]]) -> str:
 
 
 def dose_tables(cells: Sequence[Cell]) -> list[str]:
-    """For every task and knob that was turned: doses down, entries across."""
+    """For every task and knob that was turned under one protocol: doses down, entries across."""
     by_knob: dict[tuple[str, str], dict[tuple[float, str], Cell]] = defaultdict(dict)
+    as_it_is: dict[str, dict[str, Cell]] = defaultdict(dict)
     for cell in cells:
-        for name, value in json.loads(cell.entrant.protocol.dose).items():
+        dose = json.loads(cell.entrant.protocol.dose)
+        for name, value in dose.items():
             by_knob[cell.task.spec.id, name][value, cell.entrant.label] = cell
+        if not dose:
+            as_it_is[cell.task.spec.id][cell.entrant.label] = cell
     parts = []
     for (task_id, knob), found in sorted(by_knob.items()):
         own = own_dose(next(iter(found.values())).task, knob)
-        headline = {c.entrant.label: c for c in cells if c.task.spec.id == task_id and c.entrant.protocol.is_headline}
-        found |= {(own, label): cell for label, cell in headline.items()}
+        found |= {(own, label): cell for label, cell in as_it_is[task_id].items()}
         labels = sorted({label for _, label in found})
         rows = [
             [f"{value:g}{' (own)' if value == own else ''}", *(score_text(found.get((value, x))) for x in labels)]
             for value in sorted({value for value, _ in found})
         ]
-        parts += [f"### {task_id}: {knob}", table([knob, *labels], rows)]
-    return ["## Dose and response", *parts] if parts else []
+        parts += [f"#### {task_id}: {knob}", table([knob, *labels], rows)]
+    return ["### Dose and response", *parts] if parts else []
 
 
 def own_dose(task: Task, knob: str) -> float:
@@ -146,7 +150,7 @@ def variance_table(collection: Collection, cells: Sequence[Cell]) -> list[str]:
             parts = [found.rows, found.columns, found.interaction, configuration, found.repetitions]
             rows.append([task, *("–" if part is None else f"{part**0.5:.3f}" for part in parts)])
     heads = ["sd of the score", "model", "algorithm", "model x algorithm", "configuration", "seed"]
-    return ["## Where the variance lies", VARIANCE_READING, table(heads, rows)] if rows else []
+    return ["### Where the variance lies", VARIANCE_READING, table(heads, rows)] if rows else []
 
 
 def components(cells: ByPlace) -> Components | None:

@@ -17,8 +17,9 @@ from tasks.types import Summary, Task
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = (
-    "task", "model", "algorithm", "hparams", "budget_scale", "draw", "selection", "seed", "outcome", "reason",
-    "counted_score", "score", "score_unclipped", "iid", "ood", "score_last_step", "seconds", "n_parameters",
+    "task", "model", "algorithm", "hparams", "budget_scale", "draw", "selection", "tuned", "dose", "seed", "outcome",
+    "reason", "flags", "counted_score", "score", "score_unclipped", "iid", "ood", "score_last_step",
+    "seconds", "n_parameters",
 )  # fmt: skip
 
 
@@ -101,6 +102,7 @@ def outcome_body(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.seed,
         "outcome": outcome.verdict,
         "reason": outcome.reason,
+        "flags": outcome.flags,
         "counted_score": outcome.counted,
         "selected": summary_body(outcome.summary),
         "last": summary_body(outcome.last),
@@ -139,9 +141,12 @@ def line(cell: Cell, outcome: Outcome) -> tuple[object, ...]:
         protocol.budget_scale,
         protocol.draw,
         protocol.selection,
+        protocol.tuned,
+        protocol.dose,
         outcome.seed,
         outcome.verdict,
         outcome.reason,
+        " ".join(outcome.flags),
         outcome.counted,
         scores.get("score"),
         scores.get("score_unclipped"),

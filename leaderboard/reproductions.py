@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records import clean_text, refuse_constant
 from tasks.card import table
 
 OK, BAD_USAGE = 0, 2
 SCHEMA = 1
+SHOWN = 80  # characters of a value in an error message
 INTRODUCTION = (
     "# Reproductions\n\n"
     "Published numbers that the suite claims, measured again by `python -m benchmarks.reproduce`. *Got* is the mean "
@@ -41,8 +44,8 @@ def markdown(data: Mapping[str, Any]) -> str:
     if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
         raise NotReproductions(f"not a file of benchmarks.reproduce with schema {SCHEMA}")
     try:
-        totals = ", ".join(f"{n} {verdict}" for verdict, n in sorted(data["totals"].items()))
-        parts = [INTRODUCTION, f"In all: {totals}.", *departures(data["entries"])]
+        totals = ", ".join(f"{word(verdict)} {whole(n)}" for verdict, n in sorted(data["totals"].items()))
+        parts = [INTRODUCTION, f"Lines by verdict: {totals}.", *departures(data["entries"])]
         for name, entry in data["entries"].items():
             parts += section(name, entry, data["provenance"]["chunks"].get(name, []))
     except (KeyError, TypeError, AttributeError) as error:
@@ -53,7 +56,7 @@ def markdown(data: Mapping[str, Any]) -> str:
 def departures(entries: Mapping[str, Any]) -> list[str]:
     """What does not agree, first: a reader looks for it."""
     rows = [
-        f"- {name}, {line['line']}: {got(line)}, expected {expected(line)}"
+        f"- {word(name)}, {word(line['line'])}: {got(line)}, expected {expected(line)}"
         for name, entry in entries.items()
         for line in entry["lines"]
         if line["verdict"] in ("differs", "failed")
@@ -63,14 +66,22 @@ def departures(entries: Mapping[str, Any]) -> list[str]:
 
 def section(name: str, entry: Mapping[str, Any], chunks: Sequence[Mapping[str, Any]]) -> list[str]:
     """One entry: where it is from, how it was measured, its lines."""
-    cost = f" {sum(chunk['seconds'] for chunk in chunks):,.0f} core seconds." if chunks else ""
-    rows = [
-        [line["line"], got(line), str(line["n"] or ""), expected(line), band(line), line["verdict"], source(line)]
-        for line in entry["lines"]
-    ]
+    cost = f" {sum(number(chunk['seconds']) for chunk in chunks):,.0f} core seconds." if chunks else ""
+    rows = [[cell(text) for text in cells(line)] for line in entry["lines"]]
     heads = ["line", "got", "n", "expected", "band", "verdict", "source"]
-    told = f"{entry['paper']}: {entry['where']}. Ours: {entry['protocol']}.{cost}"
-    return [f"## {name}", told, table(heads, rows), *notes(entry["lines"])]
+    told = f"{word(entry['paper'])}: {word(entry['where'])}. Ours: {word(entry['protocol'])}.{cost}"
+    return [f"## {word(name)}", told, table(heads, rows), *notes(entry["lines"])]
+
+
+def cells(line: Line) -> list[str]:
+    """A row of the table."""
+    n = str(whole(line["n"]) or "")
+    return [word(line["line"]), got(line), n, expected(line), band(line), word(line["verdict"]), source(line)]
+
+
+def cell(text: str) -> str:
+    """Text whose backslashes take nothing from a bar that the table escapes."""
+    return re.sub(r"\\+(?=\|)", lambda slashes: 2 * slashes[0], text)
 
 
 def notes(lines: Sequence[Line]) -> list[str]:
@@ -79,7 +90,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
     for line in lines:
         text = line["reason"] or ("" if line["verdict"] == "agrees" else line["explanation"])
         if text:
-            told.setdefault(text, []).append(line["line"])
+            told.setdefault(word(text), []).append(word(line["line"]))
     return ["\n".join(f"- {', '.join(names)}: {text}" for text, names in told.items())] if told else []
 
 
@@ -88,7 +99,7 @@ def got(line: Line) -> str:
     if line["mean"] is None:
         return "–"
     width = line["half_width_95"]
-    return f"{line['mean']:.4g}" + (f" ± {width:.2g}" if width is not None else "")
+    return f"{number(line['mean']):.4g}" + (f" ± {number(width):.2g}" if width is not None else "")
 
 
 def expected(line: Line) -> str:
@@ -96,22 +107,50 @@ def expected(line: Line) -> str:
     found = line["expected"]
     match found["kind"]:
         case "published" | "closed form":
-            return f"{found['value']:g}" + (f" ± {found['sd']:g}" if found["sd"] is not None else "")
+            return f"{number(found['value']):g}" + (f" ± {number(found['sd']):g}" if found["sd"] is not None else "")
         case "at least":
-            return f"≥ {found['value']:g}"
+            return f"≥ {number(found['value']):g}"
         case _:
-            ends = ("?" if found[end] is None else f"{found[end]:.4g}" for end in ("floor", "oracle"))
+            ends = ("?" if found[end] is None else f"{number(found[end]):.4g}" for end in ("floor", "oracle"))
             return " to ".join(ends)
 
 
 def band(line: Line) -> str:
     """The largest difference that agrees."""
-    return "" if line["band"] is None else f"{line['band']:.2g}"
+    return "" if line["band"] is None else f"{number(line['band']):.2g}"
 
 
 def source(line: Line) -> str:
     """Where a line is from, if not from the entry's paper."""
-    return line["source"] or ""
+    return word(line["source"] or "")
+
+
+def number(value: object) -> float:
+    """The value, if it is a number that a page can show; else NotReproductions says what it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise NotReproductions(f"{shown(value)} stands where a finite number is expected")
+    return value
+
+
+def whole(value: object) -> int:
+    """The value, if it is a count; else NotReproductions says what it is."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise NotReproductions(f"{shown(value)} stands where a count is expected")
+    return value
+
+
+def word(value: object) -> str:
+    """The value in one line, if it is a text; else NotReproductions says what it is."""
+    if not isinstance(value, str):
+        raise NotReproductions(f"{shown(value)} stands where a text is expected")
+    return " ".join(clean_text(value).split())
+
+
+def shown(value: object) -> str:
+    """A value in an error message, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    return f"a {type(value).__name__}" if isinstance(value, list | dict) else clean_text(repr(value), SHOWN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,11 +161,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="what benchmarks.reproduce --json wrote")
     options = parser.parse_args(arguments)
     try:
-        sys.stdout.write(markdown(json.loads(options.file.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, NotReproductions) as error:
+        page = markdown(read(options.file))
+    except (OSError, NotReproductions) as error:
         sys.stderr.write(f"error: {options.file}: {error}\n")
         return BAD_USAGE
+    sys.stdout.write(page)
     return OK
+
+
+def read(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        NotReproductions: when it is no JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    except ValueError as error:
+        raise NotReproductions(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise NotReproductions("its JSON is nested too deeply") from error
 
 
 if __name__ == "__main__":

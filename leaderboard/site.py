@@ -76,8 +76,8 @@ def renderer(collection: Collection) -> Callable[..., str]:
     env.filters |= {
         name: getattr(wording, name)
         for name in (
-            "number", "score", "metric", "margin", "count", "duration", "compact", "lost_briefly", "sentence",
-            "sentence_case", "command", "settings", "setting",
+            "number", "score", "metric", "margin", "count", "duration", "compact", "lost_briefly", "flagged",
+            "sentence", "sentence_case", "command", "settings", "setting",
         )
     }  # fmt: skip
     env.filters |= {

@@ -22,6 +22,11 @@ from tasks import registry
 from tasks.card import table
 
 OK, BAD_USAGE = 0, 2
+REFUSED_SHOWN = 5
+NOTHING = (
+    "no result under the headline protocol (budget scale 1, no search, no dose), and {} cells under others; --crossed "
+    "shows those"
+)
 READING = (
     "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
     "An index says between which two solutions a model chose; seeds that did not train are left out, and nothing is "
@@ -85,6 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         collection = collect(options.results, suite)
     except (registry.UnknownName, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return BAD_USAGE
+    for refused in collection.refused[:REFUSED_SHOWN]:
+        print(f"refused {refused.file}: {refused.reason}", file=sys.stderr)
+    if len(collection.refused) > REFUSED_SHOWN:
+        print(f"refused {len(collection.refused) - REFUSED_SHOWN} more", file=sys.stderr)
+    if not any(options.crossed or cell.entrant.protocol.is_headline for cell in collection.cells):
+        print(f"error: {NOTHING.format(len(collection.cells))}", file=sys.stderr)
         return BAD_USAGE
     sys.stdout.write(crossed.markdown(collection) if options.crossed else markdown(collection))
     return OK

@@ -10,7 +10,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from benchmarks.cells import Cell, Entrant, Protocol
+from benchmarks.cells import HEADLINE, Cell, Entrant, Protocol
 from benchmarks.statistics import Estimate
 from leaderboard import axes, charts, wording
 from leaderboard.axes import Anchors
@@ -74,7 +74,8 @@ def task_context(collection: Collection, task: Task) -> dict[str, Any]:
     """What the page of a task says, but for its picture."""
     spec = task.spec
     cells = [cell for cell in collection.cells if cell.task.spec.id == spec.id]
-    protocols = sorted({c.entrant.protocol for c in cells}, key=lambda p: (not p.is_headline, p))
+    found = {cell.entrant.protocol for cell in cells}
+    protocols = sorted(found, key=lambda p: (p.dose != HEADLINE.dose, not p.is_headline, p))
     marks = charts.marks(collection.entrants)
     anchors = known_anchors(task, [cell for cell in cells if cell.entrant.protocol.is_headline] or cells)
     return {

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.cells import FAILURES, HEADLINE, Cell, Verdict
+from benchmarks.cells import FAILURES, FLAG_WORDS, HEADLINE, Cell, Verdict
 from benchmarks.statistics import Estimate
 
 MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
@@ -96,8 +96,8 @@ def score_text(cell: Cell | None) -> str:
         return ""
     if cell.score is None:
         return VERDICTS[cell.state][1]
-    lost = f" ({lost_briefly(cell)})" if cell.failures else ""
-    return estimate_text(cell.score) + lost
+    marks = [text for text in (lost_briefly(cell) if cell.failures else "", flagged(cell)) if text]
+    return estimate_text(cell.score) + (f" ({', '.join(marks)})" if marks else "")
 
 
 def estimate_text(estimate: Estimate | None) -> str:
@@ -105,6 +105,11 @@ def estimate_text(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     return f"{score(estimate.mean)} {margin(estimate)} n{estimate.n}".replace("  ", " ")
+
+
+def flagged(cell: Cell) -> str:
+    """What a reader must know beside a number: `given test inputs`."""
+    return ", ".join(FLAG_WORDS[flag] for flag in cell.flags)
 
 
 def sentence(cell: Cell) -> str:
@@ -116,7 +121,7 @@ def sentence(cell: Cell) -> str:
     if found.low is not None and found.high is not None:
         parts.append(f"95 % interval {score(found.low)} to {score(found.high)}")
     parts.append(count(found.n, "seed"))
-    return ", ".join([*parts, lost(cell)] if lost(cell) else parts)
+    return ", ".join([*parts, *(extra for extra in (lost(cell), flagged(cell)) if extra)])
 
 
 def sentence_case(text: str) -> str:
@@ -135,7 +140,8 @@ def command(cell: Cell) -> str:
     if entrant.protocol.budget_scale != HEADLINE.budget_scale:
         words += ["--budget-scale", f"{entrant.protocol.budget_scale:g}"]
     if entrant.protocol.tuned:
-        words += ["--tune", entrant.protocol.tuned.rpartition("/")[2]]
+        rule, _, n = entrant.protocol.tuned.rpartition("/")
+        words += ["--tune", n, *(["--leave-one-out"] if rule == "leave-one-environment-out" else [])]
     if doses := json.loads(entrant.protocol.dose):
         words += ["--sweep", *doses]
     if entrant.protocol.draw != HEADLINE.draw:

@@ -688,7 +688,7 @@ def test_it_trains_leaves_inputs_alone_and_draws_from_its_generator(name: str) -
         model = network(CLASSES).float()
         start = copy.deepcopy(model.state_dict())
         algorithm = algorithm_class(name)(CLASSES)
-        check_needs(algorithm, training)
+        check_needs(algorithm, training, model)
         torch.manual_seed(len(ends))  # the global stream plays no part
         trained(algorithm, model, train, STEPS, training.target_inputs)
         with torch.no_grad():
@@ -724,9 +724,9 @@ def test_data_that_lack_what_it_needs_are_declined_with_the_reason(name: str) ->
     wanted = [reasons[need] for need in algorithm.needs if need in reasons]
     if wanted:
         with pytest.raises(NotApplicable, match="|".join(wanted)):
-            check_needs(algorithm, bare)
+            check_needs(algorithm, bare, network(CLASSES).float())
     else:
-        check_needs(algorithm, bare)
+        check_needs(algorithm, bare, network(CLASSES).float())
     if "features" in algorithm.needs:
         batch = data(CLASSES)
         headless = nn.Sequential(nn.Linear(3, 3), nn.Tanh()).double()

@@ -72,7 +72,7 @@ def test_an_algorithm_that_does_not_apply_has_no_column(tmp_path: Path) -> None:
 
 def test_doses_stand_beside_the_task_as_it_is(tmp_path: Path) -> None:
     text = page(tmp_path, [*four(), *four(dose={"strength": 1.0})])
-    assert "### toy/flat-v1: strength" in text
+    assert "#### toy/flat-v1: strength" in text
     assert [line[0] for line in rows(text, "0.5 (own)") + rows(text, "1")] == ["0.5 (own)", "1"]
     assert "Where the variance lies" in text
 

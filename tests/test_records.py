@@ -45,7 +45,9 @@ def test_the_text_of_a_record_does_not_depend_on_the_order_of_its_parts() -> Non
 @pytest.mark.parametrize(
     "changes",
     [{"task": "shift/some-task-v2"}, {"condition": "other"}, {"model": "cnn"}, {"source_hash": "1"}, {"seed": 1},
-     {"algorithm": "irm"}, {"hparams": {"width": 64}}, {"budget_scale": 2.0}, {"draw": "x"}],
+     {"algorithm": "irm"}, {"hparams": {"width": 64}}, {"budget_scale": 2.0}, {"draw": "x"},
+     {"algorithm_hash": "1"}, {"settings": {"penalty": 1.0}}, {"recipe": {"learning_rate": 0.1}},
+     {"tuned": "iid-validation/20"}, {"dose": {"label-noise": 0.1}}, {"left_out": 1}],
 )  # fmt: skip
 def test_every_field_of_a_trial_is_in_its_key(changes: dict[str, Any]) -> None:
     assert replace(TRIAL, **changes).key != TRIAL.key
@@ -95,7 +97,9 @@ def test_a_lying_field_is_named(changes: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("task", "../x/y"), ("task", "shift/../y"), ("model", "a/b"), ("model", "=cmd()"), ("algorithm", ".."),
-     ("condition", "<b>"), ("seed", -1), ("seed", 1.5), ("budget_scale", None)],
+     ("condition", "<b>"), ("seed", -1), ("seed", 1.5), ("budget_scale", None), ("budget_scale", 0), ("tuned", "/"),
+     ("tuned", "oracle/"), ("tuned", " oracle/2"), ("tuned", "iid-validation/2\n# heading"), ("left_out", 1),
+     ("dose", {"label-noise": "x"}), ("dose", []), ("settings", 3), ("recipe", None), ("algorithm_hash", 1)],
 )  # fmt: skip
 def test_a_trial_that_would_leave_its_folder_is_refused(field: str, value: Any) -> None:
     trial = json.loads(RECORD.to_json())["trial"] | {field: value}

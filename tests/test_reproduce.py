@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import reproduce, reproductions
+from benchmarks.records import canonical, digest
 from benchmarks.reproductions import Reproduction, _chunks, _linear, _suite, _tables, _workers, colored_mnist
 from benchmarks.reproductions import linear_unit_regression as regression
 from benchmarks.reproductions import rotated_mnist as rotated
@@ -197,7 +199,8 @@ def test_what_is_kept_is_not_computed_again(
         data["provenance"].pop("written")
     assert first == second
     printed = capsys.readouterr().out
-    assert "2 done, 0 to compute" in printed and "1 agrees, 1 no published value" in printed
+    assert "2 parts: 2 done, 0 to compute" in printed
+    assert "2 lines: 1 agrees, 1 without a published value" in printed
     assert "1.15 ± 0.21" in printed and "1.1 ± 0.1" in printed and "0 to 3" in printed
 
 
@@ -241,12 +244,109 @@ def test_a_damaged_file_is_told_and_computed_again(
     assert json.loads(path.read_text())["values"] == json.loads(whole)["values"]
 
 
+def with_checksum(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
+    """The text of a result file, changed by someone who knows how its checksum is made."""
+
+    def changed(text: str) -> str:
+        body = json.loads(text)
+        del body["sha256"]
+        change(body)
+        return canonical(body | {"sha256": digest(body)})
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda body: body.pop("chunk"), "it has no chunk"),
+        (lambda body: body.pop("values"), "it has no values"),
+        (lambda body: body.update(values=[1.0]), "no object"),
+        (lambda body: body["values"].pop("bare"), "expected: bare"),
+        (lambda body: body["values"].update(other=[1.0, 1.0]), "expected: other"),
+        (lambda body: body["values"].update(bare=[2.0]), "not 2 values of bare"),
+        (lambda body: body["values"].update(bare="22"), "not 2 values of bare"),
+        (lambda body: body["values"].update(bare=["2.0", 2.0]), "a value of bare is not a finite number below 1e+100"),
+        (lambda body: body["values"].update(bare=[1e308, 2.0]), "a value of bare is not a finite number below 1e+100"),
+        (lambda body: body["values"].update(bare=[10**400, 2]), "a value of bare is not a finite number below 1e+100"),
+        (lambda body: body["values"].update(bare=[True, 2.0]), "a value of bare is not a finite number below 1e+100"),
+        (lambda body: body.update(seconds="1"), "seconds are not a finite number"),
+        (lambda body: body.update(seconds=-1.0), "seconds are not a finite number"),
+        (lambda body: body.update(provenance=None), "no object"),
+    ],
+)
+def test_a_right_checksum_makes_no_result(
+    toy: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], object],
+    complaint: str,
+) -> None:
+    test_a_damaged_file_is_told_and_computed_again(toy, tmp_path, capsys, with_checksum(change), complaint)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "1e999"])
+def test_what_is_no_finite_number_is_no_json(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], constant: str
+) -> None:
+    def damage(text: str) -> str:
+        return text.replace("1.1", constant)
+
+    test_a_damaged_file_is_told_and_computed_again(toy, tmp_path, capsys, damage, "is not JSON")
+
+
+def test_a_value_that_would_not_be_believed_is_not_kept(toy: ModuleType, tmp_path: Path) -> None:
+    toy.measure = lambda name, seeds: {"mean": [1e100] * 2, "bare": [1.0] * 2}
+    outcome = _workers.compute(_chunks.chunks_of(TOY)[0], tmp_path)
+    assert outcome.status == "failed" and "mean: a value is not finite, or not below 1e+100" in outcome.reason
+
+
+@pytest.mark.parametrize(("place", "complaint"), [("file/all.json", "nothing can be written"), ("", "is a folder")])
+def test_a_place_where_no_json_can_be_written_is_told_before_anything_is_computed(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, complaint: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run_toy(tmp_path / "kept", "--json", str(tmp_path / place)) == 2
+    assert toy.calls == []
+    assert complaint in capsys.readouterr().err
+
+
+def test_numbers_and_nouns_agree(toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_toy(tmp_path, "--seeds", "1") == 0
+    assert "1 part: 0 done, 1 to compute" in capsys.readouterr().out
+    toy.LINES["toy"]["bare"] = Published(2.0, 0.1, 4)
+    assert run_toy(tmp_path) == 0
+    assert "2 lines: 2 agree\n" in capsys.readouterr().out
+    toy.LINES["toy"] |= {"bare": Published(9.0, 0.1, 4), "mean": Published(9.0, 0.1, 4)}
+    assert run_toy(tmp_path) == 1
+    assert "2 lines: 2 differ\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("each", "told"),
+    [
+        (0.01, "less than 0.1 core seconds"),
+        (0.2, "0.4 core seconds"),
+        (30.0, "60 core seconds"),
+        (1e3, "2,000 core seconds"),
+    ],
+)
+def test_what_kept_parts_took_is_said_though_nothing_was_computed(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], each: float, told: str
+) -> None:
+    for chunk in _chunks.chunks_of(TOY):
+        _chunks.write(Result(chunk, {"mean": [1.1, 1.1], "bare": [2.0, 2.0]}, each, {}), tmp_path)
+    assert run_toy(tmp_path) == 0
+    assert f", {told} in all" in capsys.readouterr().out
+    assert toy.calls == []
+
+
 def test_a_file_in_the_place_of_another_is_not_believed(tmp_path: Path) -> None:
     mine, other = (Chunk("toy", (seed,), "0" * 64) for seed in (0, 1))
     _chunks.write(Result(other, {"mean": [1.0]}, 0.1, {}), tmp_path)
     other.path(tmp_path).rename(mine.path(tmp_path))
     with pytest.raises(DamagedChunk, match="another result"):
-        _chunks.read(mine, tmp_path)
+        _chunks.read(mine, tmp_path, ["mean"])
 
 
 def test_a_writer_that_dies_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +435,7 @@ def test_worker_processes_compute_and_the_listing_stays_light(tmp_path: Path) ->
     command = [sys.executable, "-m", "benchmarks.reproduce", "shimodaira", "--seeds", "2", "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 agrees" in done.stdout
+    assert "7 lines: 7 agree" in done.stdout
     heavy = "print(*(name for name in ('torch', 'numpy', 'scipy') if name in sys.modules))"
     code = f"import sys; from benchmarks.reproduce import main; main(['--list']); {heavy}"
     listed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)

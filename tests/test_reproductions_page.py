@@ -63,6 +63,63 @@ def test_another_file_is_refused_in_words(tmp_path: Path, capsys: pytest.Capture
     assert f"error: {path}: " in capsys.readouterr().err
 
 
+def with_mean(text: str) -> str:
+    """A file whose only mean is this text."""
+    return json.dumps(data(line("ERM", "agrees", mean="HERE"))).replace('"HERE"', text)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (with_mean('"13.5"'), "'13.5' stands where a finite number is expected"),
+        (with_mean("1" + "0" * 400), "a number of 1329 bits stands where a finite number is expected"),
+        (with_mean("[" * 600 + "]" * 600), "a list stands where a finite number is expected"),
+        (with_mean("true"), "True stands where"),
+        (with_mean("1e999"), "inf stands where"),
+        (with_mean("NaN"), "NaN is not allowed"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_mean_that_is_no_number_is_refused_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    assert reproductions.main([str(path)]) == reproductions.BAD_USAGE
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: {path}: ") and complaint in told.err and told.out == ""
+
+
+EXPECTED = {"kind": "published", "value": 1.0, "sd": 1.0}
+
+
+@pytest.mark.parametrize("bad", ["x", 10**400], ids=["text", "large"])
+@pytest.mark.parametrize("field", ["half_width_95", "band", "n", "sd", "value", "seconds", "total"])
+def test_no_field_takes_a_text_or_a_number_too_large_for_a_number(field: str, bad: object) -> None:
+    changed = data(
+        line("ERM", "agrees", expected=EXPECTED | {field: bad}) if field in EXPECTED else line("ERM", "agrees")
+    )
+    if field == "seconds":
+        changed["provenance"]["chunks"]["one"][0]["seconds"] = bad
+    elif field == "total":
+        changed["totals"]["agrees"] = bad
+    elif field not in EXPECTED:
+        changed["entries"]["one"]["lines"][0][field] = bad
+    with pytest.raises(reproductions.NotReproductions, match="stands where a"):
+        reproductions.markdown(changed)
+
+
+def test_no_text_ends_a_cell_a_heading_or_a_line() -> None:
+    odd = "a | b\n\n# c \\| \x1b[31md"
+    differs = line(odd, "differs", explanation=odd, source=odd)
+    found = data(differs) | {"entries": {odd: data(differs)["entries"]["one"]}}
+    text = reproductions.markdown(found)
+    row = next(row for row in text.splitlines() if row.startswith("| a "))
+    assert row.startswith("| a \\| b # c \\\\\\| ?[31md | 13.5 ± 6.3 | 2 | 13.363")
+    assert "\n# c" not in text and "\x1b" not in text
+    assert "\n## a | b # c \\| ?[31md\n" in text
+
+
 def test_the_command_prints_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(data(line("ERM", "agrees"))))

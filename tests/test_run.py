@@ -47,7 +47,7 @@ def test_one_command_trains_reports_mirrors_and_does_nothing_twice(tmp_path: Pat
                  "--budget-scale", 0.1)  # fmt: skip
     first = call(*map(str, arguments))
     assert first.returncode == 0, first.stderr
-    assert "12 trials: 1 tasks, 3 models, 2 seeds; 0 done, 12 to run" in first.stdout
+    assert "12 trials: 1 task, 3 models, 2 seeds; 0 done, 12 to run" in first.stdout
     assert "shift/reweight-v1" in first.stdout and "±" in first.stdout
     assert f"wandb sync --include-offline {results}/wandb/offline-run-*" in first.stdout
     found = records(results)
@@ -104,7 +104,11 @@ def test_failures_are_rows_with_a_reason_and_exit_status_1(tmp_path: Path) -> No
         (("--task", "shift", "--model", f"{MODELS}:Plan"), ("defines no Plan", "Plain")),
         (("--task", "shift", "--algorithm", "erl"), ("no training algorithm 'erl'", "erm")),
         ((), ("--task shift",)),
-        (("--task", "shift", "--seeds", "0"), ("not a whole number above 0",)),
+        (("--task", "shift", "--seeds", "0"), ("0 is not a whole number from 1 to 100,000",)),
+        (("--task", "shift", "--tune", "abc"), ("abc is not a whole number from 1",)),
+        (("--task", "shift", "--leave-one-out"), ("--tune N",)),
+        (("--task", "linear-unit-2", "--sweep", "SPURIOUS"), ("no", "dose 'SPURIOUS'", "environments")),
+        (("--task", "slabs-lms5", "--sweep", "spurious"), ("dose 'spurious'", "they have none")),
         (("--task", "shift", "--budget-scale", "nan"), ("not a number above 0",)),
     ],
 )

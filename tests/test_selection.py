@@ -60,7 +60,9 @@ def test_an_outcome_counts_differently_under_each_rule() -> None:
     assert outcome.counted_under("oracle") == pytest.approx(0.8)
 
 
-def test_an_untrained_step_counts_as_the_worst_though_the_oracle_likes_it() -> None:
+def test_an_oracle_passes_over_steps_below_the_gate_and_without_another_counts_as_the_worst() -> None:
     early = [point(10, 0.5, 1.0), *CURVE[1:]]
     outcome = judge(TASK, 0, {"default": replace(trained(), curve=early)})
+    assert outcome.counted_under("oracle") == pytest.approx(0.2)
+    outcome = judge(TASK, 0, {"default": replace(trained(), curve=early[:1])})
     assert outcome.counted_under("oracle") == WORST

@@ -8,10 +8,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import math
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from baselines.references import hash_source
-from benchmarks.records import canonical, digest
+from benchmarks.records import canonical, clean_text, digest
 from benchmarks.reproductions import HERE, Reproduction
 
 EXPECTATIONS = ("ENTRIES", "LINES")
 """What a file says of the literature: an edited explanation makes no result stale."""
+LARGEST = 1e100  # whose square is a float
+MAX_SHOWN = 200
 
 
 class DamagedChunk(Exception):
@@ -123,8 +124,8 @@ def write(result: Result, root: Path) -> None:
         raise
 
 
-def read(chunk: Chunk, root: Path) -> Result | None:
-    """The kept result of a chunk, None if there is none.
+def read(chunk: Chunk, root: Path, lines: Collection[str]) -> Result | None:
+    """The kept result of a chunk of an entry with these lines, None if there is none.
 
     Raises:
         DamagedChunk: when there is a file that cannot be believed.
@@ -132,21 +133,53 @@ def read(chunk: Chunk, root: Path) -> Result | None:
     path = chunk.path(root)
     try:
         body = json.loads(path.read_bytes(), parse_constant=refuse_constant)
+        checksum = body.pop("sha256", None) if isinstance(body, dict) else None
+        matches = checksum is not None and checksum == digest(body)
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         raise DamagedChunk(f"{path} is not JSON: {error}") from error
-    checksum = body.pop("sha256", None) if isinstance(body, dict) else None
-    if checksum is None or checksum != digest(body):
+    if not matches:
         raise DamagedChunk(f"{path}: its checksum does not match its content")
-    if body["chunk"] != json.loads(canonical(asdict(chunk))):
-        raise DamagedChunk(f"{path} holds another result: {body['chunk']}")
-    return Result(chunk, body["values"], body["seconds"], body["provenance"])
+    try:
+        return result_of(body, chunk, lines)
+    except DamagedChunk as damage:
+        raise DamagedChunk(f"{path}: {damage}") from damage
 
 
 def refuse_constant(name: str) -> float:
     """NaN and infinity are not JSON."""
     raise ValueError(f"{name} is not allowed")
+
+
+def result_of(body: Mapping[str, Any], chunk: Chunk, lines: Collection[str]) -> Result:
+    """The result in the body of a file, if it is one of this chunk.
+
+    Raises:
+        DamagedChunk: saying which part of it is missing or is not what it must be.
+    """
+    if missing := [part for part in ("chunk", "values", "seconds", "provenance") if part not in body]:
+        raise DamagedChunk(f"it has no {' and no '.join(missing)}")
+    if body["chunk"] != json.loads(canonical(asdict(chunk))):
+        raise DamagedChunk(f"it holds another result: {clean_text(str(body['chunk']), MAX_SHOWN)}")
+    values, provenance = body["values"], body["provenance"]
+    if not (isinstance(values, dict) and isinstance(provenance, dict)):
+        raise DamagedChunk("its values or its provenance are no object")
+    if odd := sorted(set(values) ^ set(lines)):
+        raise DamagedChunk(f"it holds or lacks, against what is expected: {clean_text(', '.join(odd), MAX_SHOWN)}")
+    for line, of_seeds in values.items():
+        if not isinstance(of_seeds, list) or len(of_seeds) != len(chunk.seeds):
+            raise DamagedChunk(f"it has not {len(chunk.seeds)} values of {line}")
+        if not all(is_usable(value) for value in of_seeds):
+            raise DamagedChunk(f"a value of {line} is not a finite number below {LARGEST:g}")
+    if not is_usable(body["seconds"]) or body["seconds"] < 0:
+        raise DamagedChunk("its seconds are not a finite number from 0")
+    return Result(chunk, values, body["seconds"], provenance)
+
+
+def is_usable(value: object) -> bool:
+    """Whether a value is a number that a mean and a spread can be taken of."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def joined(results: Sequence[Result]) -> dict[str, list[float]]:
@@ -161,7 +194,7 @@ def values_of(line: str, results: Sequence[Result]) -> Iterator[float]:
 
 
 def check_finite(values: dict[str, list[float]]) -> None:
-    """Raises ArithmeticError, naming the line, for a value that is not finite."""
+    """Raises ArithmeticError, naming the line, for a value that is not finite or too large to be averaged."""
     for line, of_seeds in values.items():
-        if not all(math.isfinite(value) for value in of_seeds):
-            raise ArithmeticError(f"{line}: a value is not finite")
+        if not all(map(is_usable, of_seeds)):
+            raise ArithmeticError(f"{line}: a value is not finite, or not below {LARGEST:g}")

@@ -52,7 +52,7 @@ def print_entry(console: Console, found: Reproduced) -> None:
     entry = found.entry
     console.print()
     console.print(f"[bold]{escape(entry.name)}[/]  {escape(entry.paper)}: {escape(entry.where)}", highlight=False)
-    console.print(f"{escape(entry.protocol)}; {found.seconds:.0f} core seconds", highlight=False)
+    console.print(f"{escape(entry.protocol)}; {core_seconds(found.seconds)}", highlight=False)
     reasons = dict.fromkeys(c.reason for c in found.comparisons if c.reason)
     measured = [c for c in found.comparisons if c.values]
     if measured:
@@ -120,10 +120,35 @@ def tally(found: Sequence[Reproduced]) -> dict[Verdict, int]:
 
 def print_totals(console: Console, found: Sequence[Reproduced], seconds: float) -> None:
     """How to read the table, how many lines have which verdict, and how long it took."""
-    counts = ", ".join(f"[{style(verdict)}]{n} {verdict}[/]" for verdict, n in tally(found).items())
-    core = sum(reproduced.seconds for reproduced in found)
+    counts = tally(found)
+    told = ", ".join(f"[{style(verdict)}]{n} {phrase(verdict, n)}[/]" for verdict, n in counts.items())
+    cost = core_seconds(sum(reproduced.seconds for reproduced in found))
     console.print(f"\n{LEGEND}\n", highlight=False)
-    console.print(f"{counts}; {seconds:.0f} s now, {core:.0f} core seconds in all", highlight=False)
+    console.print(f"{counted(sum(counts.values()), 'line')}: {told}", highlight=False)
+    console.print(f"{seconds:.0f} s now, {cost} in all", highlight=False)
+
+
+def phrase(verdict: Verdict, n: int) -> str:
+    """A verdict as it is said of n lines."""
+    match verdict:
+        case "agrees" | "differs":
+            return verdict if n == 1 else verdict.removesuffix("s")
+        case "no published value":
+            return "without a published value"
+        case _:
+            return verdict
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 part`, `2 parts`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def core_seconds(seconds: float) -> str:
+    """What was computed took, whenever it was; a little is not nothing."""
+    if 0 < seconds < 0.1:
+        return "less than 0.1 core seconds"
+    return f"{seconds:,.{1 if 0 < seconds < 10 else 0}f} core seconds"
 
 
 def as_data(found: Sequence[Reproduced], commit: str, stamp: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def compute(chunk: Chunk, root: Path) -> Outcome:
     try:
         values = measure(registered()[chunk.entry], chunk.seeds)
         check_finite(values)
-        result = Result(chunk, values, round(time.perf_counter() - began, 1), environment())
+        result = Result(chunk, values, round(time.perf_counter() - began, 3), environment())
         write(result, root)
     except MissingData as missing:
         return Outcome(chunk, "skipped", reason=str(missing))
