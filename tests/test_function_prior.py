@@ -220,7 +220,7 @@ def test_fresh_instances_are_measured_and_the_trained_model_is_not() -> None:
 
 def test_instances_differ_between_trial_seeds_and_repeat_within_one() -> None:
     entry = registry.entries()[TASK.spec.id]
-    first, second = plan([entry], select(["mlp"]), ["erm"], seeds=2, budget_scale=1.0)
+    first, second = plan([entry], select(["mlp"]), select(["erm"], "algorithm"), seeds=2, budget_scale=1.0)
     scores = [run_trial(job).scores["iid"] for job in (first, first, second)]
     assert scores[0] == scores[1]
     assert scores[0] != scores[2]

@@ -47,7 +47,7 @@ def test_offline_runs_hold_what_the_records_hold(tmp_path: Path) -> None:
         lines = log_of(run)
         header = next(line["run"] for line in lines if line["type"] == "run")
         by_name[header["display_name"]] = (header, lines)
-    header, lines = by_name["shift/some-task-v1 default mlp s0"]
+    header, lines = by_name["shift/some-task-v1 default mlp erm s0"]
     config = header["config"]["update"]
     assert config["task"] == TRIAL.task and config["seed"] == 0 and config["hparams.width"] == 128
     assert header["run_group"] == "shift/some-task-v1/default/mlp/erm" and header["job_type"] == "train"
