@@ -109,7 +109,7 @@ def test_the_terminal_shows_indices_apart_from_scores(monkeypatch: pytest.Monkey
     assert "toy/flat-v1" in scores and ID not in scores
     assert "0.70 ± 0.25" in indices and "choice 0 the short way, 1 the long way" in indices
     rows = report.report_table(RECORDS)["rows"]
-    assert [row[3] for row in rows if row[0] == ID and row[1] == "mlp"] == ["choice", "first"]
+    assert [row[4] for row in rows if row[0] == ID and row[1] == "mlp"] == ["choice", "first"]
 
 
 def test_markdown_tables_for_a_page(results: Path) -> None:

@@ -55,7 +55,7 @@ def test_offline_runs_hold_what_the_records_hold(tmp_path: Path) -> None:
     assert summary["ood/accuracy"] == 0.5 and summary["last/ood/accuracy"] == 0.25 and summary["status"] == "ok"
     history = [line["history"]["item"] for line in lines if line["type"] == "history"]
     assert [point["step"] for point in history] == [10, 20] and history[1]["loss"] == 0.5
-    assert "ValueError: no" in json.dumps(by_name["shift/some-task-v1 default mlp s1"][1])
+    assert "ValueError: no" in json.dumps(by_name["shift/some-task-v1 default mlp erm s1"][1])
 
     # the report's table stays in a local file until it is synced, so its run must name that file
     trials = json.dumps([lines for name, (_, lines) in by_name.items() if name != "report"])
