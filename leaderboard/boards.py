@@ -14,6 +14,7 @@ from leaderboard.collect import Collection
 from tasks.registry import newest
 from tasks.types import Task
 
+FEWEST = 2  # groups of tasks, and seeds, for an interval of ranks
 INPUT_KINDS = ("vector", "signal", "image", "tokens")
 
 
@@ -109,17 +110,20 @@ def row(entrant: Entrant, cells: Mapping[str, Cell], ranked: frozenset[str]) -> 
 
 
 def with_ranks(rows: Sequence[Row], ranked: frozenset[str]) -> list[Row]:
-    """The rows with the intervals of their ranks, from the seeds that all with a mean have on each ranked task."""
+    """The rows with the intervals of their ranks, from the seeds that all with a mean have on each ranked task.
+
+    One idea or one seed drawn again is always itself: with fewer than two of either there is no interval.
+    """
     complete = [row for row in rows if row.mean is not None]
     scores, groups = [], []
     for name in sorted(ranked):
         by_seed = [{o.seed: v for o in r.cells[name].outcomes if (v := o.counted) is not None} for r in complete]
         seeds = sorted(set[int].intersection(*map(set, by_seed))) if by_seed else []
-        if len(complete) < 2 or not seeds:
+        if len(complete) < 2 or len(seeds) < FEWEST:
             return list(rows)
         scores.append([[values[seed] for seed in seeds] for values in by_seed])
         groups.append(complete[0].cells[name].task.spec.entry.module)  # variants of one idea share a file
-    if not scores:
+    if len(set(groups)) < FEWEST:
         return list(rows)
     found = rank_intervals(scores, groups)
     ranks = dict(zip((r.entrant for r in complete), zip(found.low, found.high, strict=True), strict=True))

@@ -378,17 +378,36 @@ def test_every_world_counts_once_in_the_means_of_anchors(tmp_path: Path) -> None
     assert anchor_means(collection.cells)["ood"]["chance"] == pytest.approx(0.3)
 
 
+def ideas(n: int) -> dict[str, Task]:
+    """As many tasks, each from a file of its own."""
+    tasks = [toy(f"toy/idea{i}-v1") for i in range(n)]
+    return {t.spec.id: type(t)(replace(t.spec, entry=replace(t.spec.entry, module=t.spec.id))) for t in tasks}
+
+
+def better_and_worse(suite: dict[str, Task], seeds: int) -> list[Record]:
+    """Two entries that never overlap."""
+    levels = {"a": 0.9, "b": 0.6}
+    return [record(t, m, s, ood=v + 0.01 * s) for t in suite for m, v in levels.items() for s in range(seeds)]
+
+
 def test_a_board_has_intervals_of_ranks_for_those_with_a_mean(tmp_path: Path) -> None:
-    """Two entries that never overlap have one rank each; an incomplete one has none."""
-    better = [record("toy/flat-v1", "a", s, ood=0.9 + 0.01 * s) for s in range(3)]
-    worse = [record("toy/flat-v1", "b", s, ood=0.6 + 0.01 * s) for s in range(3)]
-    skipped = [record("toy/flat-v1", "c", 0, status="skipped", reason="no")]
-    other = [record("toy/flat-v1", "d", s, ood=0.9, tuned="oracle/5") for s in range(3)]
-    write(tmp_path, *better, *worse, *skipped, *other)
-    first, second = boards(collect([tmp_path], SUITE))
+    """Two entries that never overlap have one rank each; what was selected on the test has none."""
+    suite = ideas(2)
+    other = [record(task, "d", s, ood=0.9, tuned="oracle/5") for task in suite for s in range(3)]
+    write(tmp_path, *better_and_worse(suite, 3), *other)
+    first, second = boards(collect([tmp_path], suite))
     assert {row.entrant.model: row.ranks for row in first.rows} == {"a": (1, 1), "b": (2, 2)}
     assert second.protocol.sees_test
     assert [(row.mean, row.ranks) for row in second.rows] == [(None, None)]
+
+
+@pytest.mark.parametrize(("n_ideas", "seeds"), [(1, 5), (5, 1)])
+def test_one_idea_or_one_seed_makes_no_interval_of_ranks(tmp_path: Path, n_ideas: int, seeds: int) -> None:
+    suite = ideas(n_ideas)
+    write(tmp_path, *better_and_worse(suite, seeds))
+    (board,) = boards(collect([tmp_path], suite))
+    assert [row.ranks for row in board.rows] == [None, None]
+    assert all(row.mean is not None for row in board.rows)
 
 
 def test_what_was_given_the_inputs_of_the_test_is_shown_and_not_ranked(tmp_path: Path) -> None:
