@@ -173,7 +173,7 @@ def write_json(path: Path, found: Sequence[Reproduced]) -> None:
 
     data = as_data(found, code_version(), datetime.now(UTC).isoformat(timespec="seconds"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    path.write_text(json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":
