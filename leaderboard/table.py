@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.cells import Cell, Entrant
@@ -73,6 +74,14 @@ def index_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:
     return table(["index", "low", "high", *(entrant.label for entrant in entrants)], rows) if rows else ""
 
 
+def only(collection: Collection, chosen: Set[str]) -> Collection:
+    """The cells of some tasks. A record of another task is none that is refused."""
+    cells, searched = (
+        tuple(cell for cell in part if cell.task.spec.id in chosen) for part in (collection.cells, collection.searched)
+    )
+    return replace(collection, cells=cells, searched=searched)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m leaderboard.table", description="Results as Markdown tables.")
@@ -86,8 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # reading results asks no server
     try:
-        suite = {entry.id: registry.load(entry.id) for entry in registry.select(options.task)}
-        collection = collect(options.results, suite)
+        chosen = {entry.id for entry in registry.select(options.task)}
+        suite = {task_id: registry.load(task_id) for task_id in registry.entries()}
+        collection = only(collect(options.results, suite), chosen)
     except (registry.UnknownName, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
