@@ -61,7 +61,7 @@ def sections(cells: Sequence[Cell]) -> list[str]:
     parts = []
     for task in sorted({cell.task.spec.id for cell in cells}):
         own = {(c.entrant.model, c.entrant.algorithm): c for c in cells if c.task.spec.id == task}
-        parts += [f"### {task}", crossed_table(own)]
+        parts += [f"### {task}", crossed_table(own), *oracle_table(own)]
     return [*parts, "### What the rule of selection is worth", RULES_READING, rules_table(cells)] if parts else []
 
 
@@ -70,6 +70,16 @@ def crossed_table(cells: ByPlace) -> str:
     models, algorithms = names(cells)
     rows = [[model, *(score_text(cells.get((model, algorithm))) for algorithm in algorithms)] for model in models]
     return table(["score", *algorithms], rows)
+
+
+def oracle_table(cells: ByPlace) -> list[str]:
+    """The same read at the step that is best on the test; nothing where a task has no such step."""
+    models, algorithms = names(cells)
+    found = {place: cell.score_under("oracle") for place, cell in cells.items()}
+    if not any(found.values()):
+        return []
+    rows = [[model, *(estimate_text(found.get((model, name))) for name in algorithms)] for model in models]
+    return [table(["oracle (never ranked)", *algorithms], rows)]
 
 
 def names(cells: ByPlace) -> tuple[list[str], list[str]]:

@@ -65,6 +65,14 @@ def test_rules_are_read_from_the_same_records_and_compared_seed_by_seed(tmp_path
     assert irm[6].startswith("0.00")
 
 
+def test_what_an_oracle_would_read_stands_below_and_says_so(tmp_path: Path) -> None:
+    """The selected step is the better one on the test here: both tables have the same numbers."""
+    text = page(tmp_path, four())
+    assert rows(text, "oracle (never ranked)") == [["oracle (never ranked)", "erm", "irm"]]
+    honest, oracle = rows(text, "a")
+    assert honest == oracle
+
+
 def test_an_algorithm_that_does_not_apply_has_no_column(tmp_path: Path) -> None:
     skipped = [record("toy/flat-v1", "a", s, algorithm="dfr", status="skipped", reason="no groups") for s in (0, 1)]
     assert rows(page(tmp_path, [*four(), *skipped]), "score") == [["score", "erm", "irm"]]
