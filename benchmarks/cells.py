@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
 
-from benchmarks.records import SEARCH, TARGET_INPUTS, TRANSDUCTIVE, Record, canonical, digest
+from benchmarks.records import ORACLE, SEARCH, TARGET_INPUTS, TRANSDUCTIVE, Record, canonical, digest
 from benchmarks.selection import RULES, Rule, selected
 from benchmarks.statistics import Estimate, mean_interval
 from tasks.registry import load as load_task
@@ -41,7 +41,7 @@ class Protocol:
     @property
     def sees_test(self) -> bool:
         """Whether its configurations were chosen on the test itself: such results are shown, and never ranked."""
-        return self.tuned.startswith("oracle/")
+        return self.tuned.startswith(f"{ORACLE}/")
 
     @property
     def label(self) -> str:

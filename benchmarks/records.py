@@ -27,7 +27,8 @@ FLAGS = (TRANSDUCTIVE, TARGET_INPUTS)
 
 TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}/[a-z0-9][a-z0-9._-]{0,63}")
 SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
-TUNED = re.compile(r"|search|(iid-validation|oracle|leave-one-environment-out)/[1-9][0-9]{0,5}")
+VALIDATION, ORACLE, LEAVE_ONE_OUT = "iid-validation", "oracle", "leave-one-environment-out"
+TUNED = re.compile(rf"|search|({VALIDATION}|{ORACLE}|{LEAVE_ONE_OUT})/[1-9][0-9]{{0,5}}")
 HASH = re.compile(r"[0-9a-f]{32}")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from baselines.references import Reference, UnusableClass, declared, defines
 from benchmarks.jobs import Job
-from benchmarks.records import SEARCH, Record, Trial
+from benchmarks.records import LEAVE_ONE_OUT, ORACLE, SEARCH, VALIDATION, Record, Trial
 from benchmarks.selection import passes_gate, quality, selected
 from benchmarks.store import Store
 from tasks.registry import load as load_task
@@ -35,7 +35,6 @@ OPTIMIZATION: Mapping[str, Sequence[Any]] = {
 RECIPE_FIELDS = {field.name for field in fields(Recipe)}
 NAMED = 4
 UNTRAINED = 1e9  # more than any metric differs
-LEAVE_ONE_OUT = "leave-one-environment-out"
 
 
 def searches(jobs: Iterable[Job], n: int, leave_out: bool) -> list[Job]:
@@ -127,7 +126,7 @@ def finals(jobs: Iterable[Job], tried: Iterable[Job], store: Store, n: int) -> l
             candidates = grouped(results.get(cell_of(job.trial), []))
             values = {key: prefer(job.trial, records) for key, (_, records) in candidates.items()}
             finite = {key: value for key, value in values.items() if value is not None}
-            if not finite and rule != "iid-validation":
+            if not finite and rule != VALIDATION:
                 continue
             changes: dict[str, Any] = {"tuned": f"{rule}/{n}"}
             if finite:
@@ -139,7 +138,7 @@ def finals(jobs: Iterable[Job], tried: Iterable[Job], store: Store, n: int) -> l
 
 def without_choice(jobs: Iterable[Job], finals: Iterable[Job], leave_out: bool) -> Iterator[str]:
     """What a reader must know: cells for which no configuration ran to its end, or no environment could be left out."""
-    wanted = ["iid-validation", *([LEAVE_ONE_OUT] if leave_out else [])]
+    wanted = [VALIDATION, *([LEAVE_ONE_OUT] if leave_out else [])]
     chosen = {(cell_of(job.trial), job.trial.tuned.rpartition("/")[0]) for job in finals}
     for rule in wanted:
         lacking = list(dict.fromkeys(entry_of(j.trial) for j in jobs if (cell_of(j.trial), rule) not in chosen))
@@ -205,7 +204,7 @@ def spec_of(trial: Trial) -> TaskSpec:
 
 
 RULES: Mapping[str, Callable[[Trial, Sequence[Record]], float | None]] = {
-    "iid-validation": by_validation,
-    "oracle": by_test,
+    VALIDATION: by_validation,
+    ORACLE: by_test,
     LEAVE_ONE_OUT: by_left_out,
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.cells import FAILURES, FLAG_WORDS, HEADLINE, Cell, Verdict
+from benchmarks.records import LEAVE_ONE_OUT
 from benchmarks.statistics import Estimate
 
 MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}", "\N{MULTIPLICATION SIGN}"
@@ -141,7 +142,7 @@ def command(cell: Cell) -> str:
         words += ["--budget-scale", f"{entrant.protocol.budget_scale:g}"]
     if entrant.protocol.tuned:
         rule, _, n = entrant.protocol.tuned.rpartition("/")
-        words += ["--tune", n, *(["--leave-one-out"] if rule == "leave-one-environment-out" else [])]
+        words += ["--tune", n, *(["--leave-one-out"] if rule == LEAVE_ONE_OUT else [])]
     if doses := json.loads(entrant.protocol.dose):
         words += ["--sweep", *doses]
     if entrant.protocol.draw != HEADLINE.draw:
