@@ -30,6 +30,8 @@ SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
 VALIDATION, ORACLE, LEAVE_ONE_OUT = "iid-validation", "oracle", "leave-one-environment-out"
 TUNED = re.compile(rf"|search|({VALIDATION}|{ORACLE}|{LEAVE_ONE_OUT})/[1-9][0-9]{{0,5}}")
 HASH = re.compile(r"[0-9a-f]{32}")
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class InvalidRecord(Exception):
@@ -260,18 +262,25 @@ def integer(value: Any, where: str) -> int:
 
 def check_texts(value: Any) -> None:
     """No text is too long or carries control or direction-changing characters."""
-    if isinstance(value, str):
-        if len(value) > MAX_TEXT:
-            raise InvalidRecord(f"a text of {len(value):,} characters; at most {MAX_TEXT:,}")
-        if bad := {c for c in value if is_unsafe(c)}:
-            raise InvalidRecord(f"a text with control characters {sorted(map(ascii, bad))[:4]}")
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            check_texts(key)
-            check_texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            check_texts(item)
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)  # exact, as JSON has no subclasses, and most items are numbers
+        if kind is str:
+            check_text(item)
+        elif kind is dict:
+            pending += item.keys()
+            pending += item.values()
+        elif kind is list:
+            pending += item
+
+
+def check_text(text: str) -> None:
+    """One text of a record."""
+    if len(text) > MAX_TEXT:
+        raise InvalidRecord(f"a text of {len(text):,} characters; at most {MAX_TEXT:,}")
+    if not text.isprintable() and (bad := {c for c in text if is_unsafe(c)}):
+        raise InvalidRecord(f"a text with control characters {sorted(map(ascii, bad))[:4]}")
 
 
 def is_unsafe(character: str) -> bool:
@@ -291,11 +300,11 @@ def clean_text(text: str, limit: int = MAX_TEXT) -> str:
 def nesting(raw: bytes) -> int:
     """The deepest nesting of brackets outside strings, counted without recursion."""
     depth = deepest = 0
-    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', raw):
-        if token[0] in b"[{":
+    for bracket in STRING.sub(b"", raw).translate(None, NOT_BRACKETS):
+        if bracket in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif token[0] in b"]}":
+        else:
             depth -= 1
     return deepest
 
