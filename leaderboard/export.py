@@ -1,18 +1,24 @@
-"""The same numbers for machines: `results.json` with everything, `results.csv` with a line per task, entry and seed."""
+"""The same numbers for machines: `results.json` with everything, `results.csv` with a line per task, entry and seed.
+
+`board_csv` has what a table of a paper has, a line per entry and task.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from benchmarks.cells import Cell, Entrant, Outcome
+from benchmarks.records import canonical
 from benchmarks.statistics import Estimate
+from leaderboard.boards import Board
 from leaderboard.collect import Collection
 from leaderboard.curves import Point, severity_curves
-from leaderboard.wording import command
+from leaderboard.wording import command, lost
 from tasks.types import Summary, Task
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -22,18 +28,23 @@ COLUMNS = (
     "seconds", "n_parameters",
 )  # fmt: skip
 
+BOARD_COLUMNS = (
+    "task", "model", "algorithm", "hparams", "score", "half_width", "low", "high", "seeds", "outcome", "lost", "flags",
+)  # fmt: skip
+
 
 def as_json(collection: Collection, generator: str) -> str:
     """Tasks, entries, cells with their seeds, and refused files. Keys are sorted; there is no date."""
     body = {
         "generator": generator,
         "input": collection.input_hash,
+        "n_records": collection.n_records,
         "tasks": {task_id: task_body(task) for task_id, task in collection.suite.items()},
         "entries": {entrant.slug: entry_body(entrant) for entrant in collection.entrants},
         "cells": [cell_body(cell) for cell in collection.cells],
         "refused": [asdict(refused) for refused in collection.refused],
     }
-    return json.dumps(body, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    return canonical(body) + "\n"
 
 
 def task_body(task: Task) -> dict[str, Any]:
@@ -43,6 +54,8 @@ def task_body(task: Task) -> dict[str, Any]:
         "summary": spec.summary,
         "input": spec.entry.input,
         "tags": list(spec.entry.tags),
+        "idea": spec.entry.module,
+        "optional": spec.entry.optional,
         "metric": spec.metric,
         "higher_is_better": spec.higher_is_better,
         "floor": spec.floor,
@@ -121,12 +134,7 @@ def summary_body(summary: Summary | None) -> dict[str, Any] | None:
 
 def as_csv(collection: Collection) -> str:
     """One line per task, entry and seed; empty where there is no value."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for cell in collection.cells:
-        writer.writerows([safe(value) for value in line(cell, outcome)] for outcome in cell.outcomes)
-    return file.getvalue()
+    return as_lines(COLUMNS, (line(cell, outcome) for cell in collection.cells for outcome in cell.outcomes))
 
 
 def line(cell: Cell, outcome: Outcome) -> tuple[object, ...]:
@@ -156,6 +164,52 @@ def line(cell: Cell, outcome: Outcome) -> tuple[object, ...]:
         round(outcome.seconds, 3),
         max((r.n_parameters for r in outcome.records.values() if r.n_parameters is not None), default=None),
     )
+
+
+def board_csv(board: Board) -> str:
+    """A line per entry and task of a board, in its order; the last one of an entry is its mean over several tasks."""
+    lines: list[Sequence[object]] = []
+    for row in board.rows:
+        lines += [board_line(row.cells[task.spec.id]) for task in board.tasks if task.spec.id in row.cells]
+        if row.mean is not None and len(board.ranked) > 1:
+            lines.append([f"mean of {len(board.ranked)}", *identity(row.entrant), *numbers(row.mean), "", "", ""])
+    return as_lines(BOARD_COLUMNS, lines)
+
+
+def cells_csv(cells: Sequence[Cell]) -> str:
+    """The same for some cells."""
+    return as_lines(BOARD_COLUMNS, [board_line(cell) for cell in cells])
+
+
+def as_lines(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """A file of values that is safe to open."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows([safe(value) for value in line] for line in lines)
+    return file.getvalue()
+
+
+def board_line(cell: Cell) -> tuple[object, ...]:
+    """The values of `BOARD_COLUMNS`."""
+    return (
+        cell.task.spec.id,
+        *identity(cell.entrant),
+        *numbers(cell.score),
+        cell.state,
+        lost(cell),
+        " ".join(cell.flags),
+    )
+
+
+def identity(entrant: Entrant) -> tuple[str, str, str]:
+    """What tells an entry from the others of its protocol."""
+    return entrant.model, entrant.algorithm, entrant.hparams
+
+
+def numbers(found: Estimate | None) -> tuple[float | int | None, ...]:
+    """Mean, half the interval, its ends, and how many seeds."""
+    return (None,) * 5 if found is None else (found.mean, found.half_width, found.low, found.high, found.n)
 
 
 def safe(value: object) -> object:

@@ -187,7 +187,7 @@ SCIMECA = Source(
     url="https://arxiv.org/abs/2110.03095",
 )
 HERMANN = Source(
-    key="hermann2020shapes",
+    key="hermann2020what",
     authors="Katherine L. Hermann, Andrew K. Lampinen",
     title="What shapes feature representations? Exploring datasets, architectures, and training",
     venue="NeurIPS",
