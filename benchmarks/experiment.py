@@ -15,11 +15,13 @@ from baselines.references import Reference, UnusableClass
 from benchmarks import check, report, tuning
 from benchmarks.frame import frame
 from benchmarks.jobs import Job, plan, swept
+from benchmarks.live import Journal
 from benchmarks.progress import Display, duration
-from benchmarks.records import Record
+from benchmarks.records import Record, Status
+from benchmarks.site_process import SiteProcess
 from benchmarks.store import Store, StoreError
-from benchmarks.supervisor import Started, Supervisor
-from benchmarks.tracking import Mirror, resolve_mode, sync_command
+from benchmarks.supervisor import Finished, Started, Supervisor
+from benchmarks.tracking import Mirror, failure_table, resolve_mode, sync_command
 from tasks.registry import Entry, UnknownName, entries, load, nearest
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -38,6 +40,8 @@ class Experiment:
     console: Console
     store: Store
     mirror: Mirror
+    journal: Journal
+    site: SiteProcess
 
     def jobs(self) -> list[Job]:
         """The reported trials as they stand, without a search."""
@@ -48,11 +52,14 @@ class Experiment:
 
     def do(self, jobs: Sequence[Job], purpose: str = "trials") -> int:
         """Run what is missing of the jobs; how many were run. In a dry run only say what would be."""
-        missing = [job for job in jobs if is_missing(self.store.get(job.trial), self.options.retry)]
+        before = {job.trial.key: record.status for job in jobs if (record := self.store.get(job.trial)) is not None}
+        missing = [job for job in jobs if is_missing(before.get(job.trial.key), self.options.retry)]
         expected = expected_seconds(missing, self.store) / self.options.jobs
         self.console.print(self.announcement(jobs, missing, expected, purpose), highlight=False)
         if not missing or self.options.dry_run:
             return 0
+        self.journal.begin(purpose, jobs, before, missing, expected)
+        self.site.start()
         with (
             Supervisor(self.store, self.options.jobs, MEMORY_GIB, modules_of(missing)) as supervisor,
             Display(self.console, len(missing), expected, self.options.jobs) as display,
@@ -60,9 +67,13 @@ class Experiment:
             for event in supervisor.run(missing):
                 if isinstance(event, Started):
                     display.started(event.job)
-                else:
+                    self.journal.started(event.job)
+                elif isinstance(event, Finished):
                     display.finished(event.job, event.record)
+                    self.journal.finished(event.job, event.record)
                     self.mirror.add(self.store.path(event.job.trial))
+                elif self.journal.beat(supervisor.curves) and (warning := self.site.fresh_warning()):
+                    self.console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
         return len(missing)
 
     def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:
@@ -113,31 +124,36 @@ def run(
     """Do what the options say; the exit status of the command."""
     console, store = Console(), Store(options.results)
     mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
-    experiment = Experiment(options, entries, models, algorithms, console, store, mirror)
+    journal, site = Journal(store.root, options.jobs), SiteProcess(store.root, options.site)
+    experiment = Experiment(options, entries, models, algorithms, console, store, mirror, journal, site)
     try:
         if not options.dry_run:
             store.check_writable()
             for reference in [*models, *algorithms]:
                 warn_of_broken_contract(reference, console)
         jobs, n_run = experiment.jobs(), 0
-        if options.tune > 1:
-            jobs, n_run = experiment.tuned(jobs)
-        n_run += experiment.do(jobs)
+        with journal:
+            if options.tune > 1:
+                jobs, n_run = experiment.tuned(jobs)
+            n_run += experiment.do(jobs)
     except (StoreError, UnusableClass, UnknownName) as error:
+        site.leave()
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_USAGE
     except KeyboardInterrupt:
+        site.leave()
         console.print("interrupted; what was finished is kept, and the same command does the rest")
         return INTERRUPTED
     if options.dry_run:
         return OK
+    site.start()  # nothing was missing, and a site was asked for
     records = [record for job in jobs if (record := store.get(job.trial)) is not None]
     report.print_report(console, records)
     for record in records:  # those too that an interrupted command left
         mirror.add(store.path(record.trial))
     if n_run:
-        mirror.report(report.report_table(records))
-    close(console, store, mirror, records, n_run)
+        mirror.report({"cells": report.report_table(records), "failures": failure_table(records)})
+    close(experiment, records, n_run)
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
 
 
@@ -153,9 +169,9 @@ def warn_of_broken_contract(reference: Reference, console: Console) -> None:
         console.print(f"{reference.name} breaks the contract; python -m benchmarks.check shows every clause")
 
 
-def is_missing(record: Record | None, retry: Sequence[str]) -> bool:
+def is_missing(status: Status | None, retry: Sequence[str]) -> bool:
     """Whether a trial is still to be run: any valid record counts as done, unless its outcome is to be tried again."""
-    return record is None or record.status in retry
+    return status is None or status in retry
 
 
 def modules_of(jobs: Sequence[Job]) -> list[str]:
@@ -165,17 +181,22 @@ def modules_of(jobs: Sequence[Job]) -> list[str]:
     return sorted(tasks | {reference.location for reference in classes if reference.registered})
 
 
-def close(console: Console, store: Store, mirror: Mirror, records: Sequence[Record], n_run: int) -> None:
+def close(experiment: Experiment, records: Sequence[Record], n_run: int) -> None:
     """The last lines: outcomes, where the results are, and what to do next."""
+    store, mirror, site = experiment.store, experiment.mirror, experiment.site
     tally = ", ".join(f"{n} {status}" for status, n in report.counts(records).items())
     lines = [f"{tally}; {n_run} run now. Results: {store.root}"]
     if warning := mirror.close():
         lines.append(f"warning: {warning}")
     if mirror.mode == "offline":
         lines.append(f"W&B, offline: {sync_command(store.root)}")
-    lines.append(f"Site: python -m leaderboard.build {store.root} --out site")
+    if warning := site.close():
+        lines.append(f"warning: {warning}")
+    is_built = site.out is not None and not warning
+    command = f"python -m leaderboard.build {store.root} --out site"
+    lines.append(f"Site: {site.out}/index.html" if is_built else f"Site: {command}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        experiment.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def expected_seconds(jobs: Sequence[Job], store: Store) -> float:

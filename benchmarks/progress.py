@@ -74,11 +74,15 @@ class Display:
         return Group(self.bar, *lines, Text(state))
 
     def time_left(self) -> str:
-        """An estimate: what was expected of the whole run, corrected by the pace so far."""
-        elapsed = time.monotonic() - self.began
-        share = self.done / self.total
-        left = max(0.0, self.expected_seconds - elapsed) if share < 0.05 else elapsed * (1 - share) / share
+        """An estimate in words."""
+        left = seconds_left(time.monotonic() - self.began, self.done, self.total, self.expected_seconds)
         return f"about {duration(left)} left"
+
+
+def seconds_left(elapsed: float, done: int, total: int, expected: float) -> float:
+    """What was expected of a whole run, corrected by the pace so far."""
+    share = done / total
+    return max(0.0, expected - elapsed) if share < 0.05 else elapsed * (1 - share) / share
 
 
 def name_of(job: Job) -> str:

@@ -10,18 +10,35 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import nctdtr, stdtrit
 
-from benchmarks.statistics import LEVEL, checked
+from benchmarks.statistics import LEVEL, Estimate, checked
 
 RESAMPLES = 2000
 POWER = 0.8
 MOST_SEEDS = 1000
 WILSON_Z = 1.959963984540054
+MIDDLE = 0.5  # of an anchored score: nearer to the ceiling above it, nearer to the floor below
 Array = NDArray[np.float64]
+Tier = Literal["ceiling side", "undecided", "floor side", "at the floor"]
+
+
+def tier(score: Estimate) -> Tier | None:
+    """Which side of the middle between floor (0) and ceiling (1) an interval lies on; None without an interval.
+
+    The anchors are fixed, so no other entry, and no copy of one, can move a tier.
+    """
+    if score.low is None or score.high is None:
+        return None
+    if score.low >= MIDDLE:
+        return "ceiling side"
+    if score.high >= MIDDLE:
+        return "undecided"
+    return "floor side" if score.low > 0 else "at the floor"
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,23 @@ def ranks_of(values: Array) -> NDArray[np.int64]:
     """values (E, B): in each column 1 plus the number of entries that are better."""
     ordered = np.sort(-values, axis=0)
     return np.stack([1 + np.searchsorted(ordered[:, b], -values[:, b]) for b in range(values.shape[1])], axis=1)
+
+
+def ranks_without_one(scores: Sequence[ArrayLike], groups: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """scores and groups as in `rank_intervals`: each entry's best and worst rank when any one group is left out.
+
+    How much of an order hangs on one idea.
+
+    Raises:
+        ValueError: for fewer than two groups, arrays of different entries, or a value that is not finite.
+    """
+    means = np.stack([matrix(task).mean(1) for task in scores])  # (T, E)
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} group; nothing is left where the only one is left out")
+    kept = np.array([[group != name for group in groups] for name in names])  # (G, T)
+    ranks = ranks_of(np.stack([means[keep].mean(0) for keep in kept], axis=1))  # (E, G)
+    return [(int(row.min()), int(row.max())) for row in ranks]
 
 
 @dataclass(frozen=True)

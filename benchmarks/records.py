@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 SCHEMA = 2
@@ -76,10 +77,10 @@ class Trial:
     dose: Mapping[str, float] = field(default_factory=dict)
     left_out: int | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Identity of the trial, 32 hex digits."""
-        return digest(asdict(self))
+        return digest({f.name: getattr(self, f.name) for f in fields(self)})
 
     @property
     def folder(self) -> str:
@@ -123,10 +124,18 @@ class Record:
     def key(self) -> str:
         return self.trial.key
 
+    @cached_property
+    def checksum(self) -> str:
+        """Of everything that the record says, 32 hex digits."""
+        return digest(self.body())
+
     def to_json(self) -> str:
         """The file's text: sorted keys, one line, with the key of the trial and a checksum of the rest."""
-        body = asdict(self) | {"key": self.key}
-        return canonical(body | {"sha256": digest(body)}) + "\n"
+        return canonical(self.body() | {"sha256": self.checksum}) + "\n"
+
+    def body(self) -> dict[str, Any]:
+        """Plain data, with the key of the trial."""
+        return asdict(self) | {"key": self.key}
 
 
 def parse(text: str | bytes) -> Record:
@@ -159,6 +168,7 @@ def parse(text: str | bytes) -> Record:
     record = from_body(body)
     if key != record.key:
         raise InvalidRecord("its key does not match its trial")
+    vars(record)["checksum"] = checksum  # it was computed just now
     return record
 
 

@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--retry", nargs="+", default=[], choices=[*FAILURES, "skipped"], help="run trials with this outcome again")
     add("--wandb", choices=["offline", "online", "disabled"], help="default: WANDB_MODE, online with a key, or offline")
+    add("--site", type=Path, metavar="DIR", help="keep a site of the results current in DIR while the run goes on")
     add("--dry-run", action="store_true", help="say what would run and how long it may take")
     add("--list", action="store_true", help="list tasks, models and algorithms")
     return found

@@ -21,6 +21,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 from benchmarks.jobs import Job
+from benchmarks.points import Points, read_points
 from benchmarks.records import Record, Status, clean_text
 from benchmarks.store import Store
 
@@ -48,6 +49,11 @@ class Finished:
 
     job: Job
     record: Record
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A moment in which the caller may look after something else; trials go on."""
 
 
 @dataclass
@@ -100,8 +106,8 @@ class Supervisor:
             child.process.join()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Started | Finished]:
-        """Run every job to a record in the store, and tell of each as it starts and ends."""
+    def run(self, jobs: Sequence[Job]) -> Iterator[Started | Finished | Pulse]:
+        """Run every job to a record in the store, and tell of each as it starts and ends, and often in between."""
         waiting = deque((job, 1) for job in jobs)
         while waiting or self.children:
             while waiting and len(self.children) < self.slots:
@@ -109,6 +115,7 @@ class Supervisor:
                 self.children.append(self.start(job, tries))
                 yield Started(job)
             connection.wait([child.process.sentinel for child in self.children], timeout=POLL_SECONDS)
+            yield Pulse()
             for child in list(self.children):
                 if child.process.is_alive():
                     self.enforce_limits(child)
@@ -131,6 +138,10 @@ class Supervisor:
         process = self.context.Process(target=trial_process.main, args=arguments, daemon=False)
         process.start()
         return Child(job, process, home, tries)
+
+    def curves(self) -> dict[str, Points]:
+        """What the running trials have measured so far, by key."""
+        return {child.job.trial.key: read_points(child.home) for child in self.children}
 
     def enforce_limits(self, child: Child) -> None:
         """Kill a trial that is over its time or memory."""

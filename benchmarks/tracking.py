@@ -14,12 +14,16 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from benchmarks.records import InvalidRecord, Record, Trial
+from benchmarks.cells import judge
+from benchmarks.points import role_means
+from benchmarks.records import SEARCH, InvalidRecord, Record, Trial
 from benchmarks.store import Damaged, Store, read, scan
+from tasks.registry import entries, load
+from tasks.types import Scores
 
 Mode = Literal["offline", "online", "disabled"]
 PROJECT = "offpiste"
@@ -62,9 +66,9 @@ class Mirror:
         """Mirror the record in this file, some time."""
         self.send({"record": str(path)})
 
-    def report(self, table: Mapping[str, Any]) -> None:
-        """Mirror the summary of a whole command: {"columns": [...], "rows": [[...], ...]}."""
-        self.send({"report": table})
+    def report(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
+        """Mirror the summary of a whole command: {"cells": {"columns": [...], "rows": [[...], ...]}, ...}."""
+        self.send({"report": tables})
 
     def send(self, message: Mapping[str, Any]) -> None:
         """One line to the process, which starts with the first."""
@@ -124,9 +128,9 @@ class Writer:
             with open(self.list, "a") as file:
                 file.write(record.key + "\n")
 
-    def report(self, table: Mapping[str, Any]) -> None:
+    def report(self, tables: Mapping[str, Mapping[str, Any]]) -> None:
         """Mirror the summary of a command."""
-        self.attempt(lambda: write_report(table, self.results, self.mode))
+        self.attempt(lambda: write_report(tables, self.results, self.mode))
 
     def attempt(self, write: Any) -> bool:
         """Whether a write to W&B went well; what went wrong first is kept as a warning."""
@@ -165,13 +169,42 @@ def write_trial(record: Record, results: Path, mode: Mode) -> None:
     run.define_metric("*", step_metric="step")
     for point in record.curve:
         run.log({"step": point["step"], **({"loss": point["loss"]} if point["loss"] is not None else {}),
-                 **flat(point["scores"])})  # fmt: skip
+                 **flat(point["scores"]), **under_task(trial, point["scores"])})  # fmt: skip
     run.summary.update(
         {"status": record.status, "reason": record.reason, "seconds": record.seconds,
-         "selected_step": record.selected_step, **flat(record.scores),
+         "selected_step": record.selected_step, **flat(record.scores), **under_task(trial, record.scores),
+         **counted_score(record),
          **{f"last/{name}": value for name, value in flat(record.last).items()}}
     )  # fmt: skip
     run.finish(exit_code=0 if record.status in ("ok", "skipped") else 1)
+
+
+def has_panels(trial: Trial) -> bool:
+    """Whether a dashboard shows a trial under its task: those of a search and at other doses are no results."""
+    return trial.task in entries() and trial.tuned != SEARCH and not trial.dose
+
+
+def under_task(trial: Trial, scores: Scores) -> dict[str, float]:
+    """The headline metric under names of the task, `shift/houses-v1/ood`: a panel of W&B shows a key of every run that
+    has it, and `ood/rmse` alone would mix tasks.
+    """
+    if not has_panels(trial):
+        return {}
+    return {f"{trial.task}/{role}": mean for role, mean in role_means(scores, load(trial.task).spec).items()}
+
+
+def counted_score(record: Record) -> dict[str, float]:
+    """What the trial counts on a board, `shift/houses-v1/score`, where it is the whole question; where a task compares
+    several trainings, the report has the score.
+    """
+    trial = record.trial
+    if not has_panels(trial):
+        return {}
+    try:
+        counted = judge(load(trial.task), trial.seed, {trial.condition: record}).counted
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # numbers that the task cannot sum up
+        return {}
+    return {} if counted is None else {f"{trial.task}/score": counted}
 
 
 def variant(trial: Trial) -> list[str]:
@@ -197,12 +230,25 @@ def config_of(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_report(table: Mapping[str, Any], results: Path, mode: Mode) -> None:
-    """The summary of a command as a run with one table: W&B cannot show the interval of a group of runs."""
+def failure_table(records: Sequence[Record]) -> dict[str, Any]:
+    """Every trial that failed, with its reason, as plain data."""
+    columns = ["task", "condition", "model", "algorithm", "seed", "status", "reason"]
+    bad = [record for record in records if record.status not in ("ok", "skipped")]
+    rows = [[*(getattr(r.trial, name) for name in columns[:5]), r.status, r.reason] for r in bad]
+    return {"columns": columns, "rows": rows}
+
+
+def write_report(tables: Mapping[str, Mapping[str, Any]], results: Path, mode: Mode) -> None:
+    """The summary of a command as a run with tables: W&B cannot show the interval of a group of runs."""
     import wandb
 
     run = open_run(results, mode, id=f"report-{secrets.token_hex(6)}", name="report", job_type="report")
-    run.log({"cells": wandb.Table(columns=list(table["columns"]), data=[list(row) for row in table["rows"]])})
+    run.log(
+        {
+            name: wandb.Table(columns=list(table["columns"]), data=[list(row) for row in table["rows"]])
+            for name, table in tables.items()
+        }
+    )
     run.finish()
 
 

@@ -49,6 +49,13 @@ class Replica:
     order: torch.Generator
     measure: Callable[[Predict], Scores]
     points: list[Point] = field(default_factory=list)
+    tell: Callable[[Point], None] | None = None
+
+    def add(self, point: Point) -> None:
+        """One more measurement; whoever listens is told."""
+        self.points.append(point)
+        if self.tell is not None:
+            self.tell(point)
 
 
 def train(
@@ -68,7 +75,7 @@ def train(
     """
     if budget.steps == 0:
         for replica in replicas:
-            replica.points.append(Point(0, None, measured(replica, torch.device("cpu"), check)))
+            replica.add(Point(0, None, measured(replica, torch.device("cpu"), check)))
         return
     quiet_lightning()
     trainer = lightning.Trainer(
@@ -134,7 +141,7 @@ class ReplicaTraining(lightning.LightningModule):
             step = self.step_count + chunk
             if not math.isfinite(loss):
                 raise Diverged(f"the training loss is {loss} within steps {self.step_count + 1} to {step}")
-            replica.points.append(Point(step, loss, measured(replica, self.device, self.check)))
+            replica.add(Point(step, loss, measured(replica, self.device, self.check)))
         self.step_count += chunk
 
     def run_chunk(

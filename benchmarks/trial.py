@@ -33,13 +33,18 @@ MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "
 FRAMES_KEPT = 6
 COMPARED = 16
 
+Tell = Callable[[Point], None]
 
-def run_trial(job: Job) -> Record:
-    """The record of a trial, whatever happens inside it; only a signal can prevent one."""
+
+def run_trial(job: Job, tell: Tell | None = None) -> Record:
+    """The record of a trial, whatever happens inside it; only a signal can prevent one.
+
+    `tell` hears of every measurement of a network while it trains.
+    """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     try:
-        record = train_and_measure(job)
+        record = train_and_measure(job, tell)
     except (contract.NotApplicable, MissingData) as reason:
         record = Record(job.trial, "skipped", clean_text(str(reason), 500))
     except BaseException as error:  # a class under test may raise anything, SystemExit included
@@ -81,7 +86,7 @@ class Learned:
     flags: tuple[str, ...] = ()
 
 
-def train_and_measure(job: Job) -> Record:
+def train_and_measure(job: Job, tell: Tell | None = None) -> Record:
     """Build, train, select, score."""
     trial, task = job.trial, load_task(job.trial.task).dosed(job.trial.dose)
     model_class = load_class(job.model)
@@ -93,7 +98,7 @@ def train_and_measure(job: Job) -> Record:
         learned = fit(model, material)
     else:
         recipe = task.spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
-        learned = fit_network(model, build, completed(load_class(job.algorithm)), recipe, material)
+        learned = fit_network(model, build, completed(load_class(job.algorithm)), recipe, material, tell)
     points = learned.points
     chosen = points[best(task.spec, [point.scores for point in points])]
     data = dict(zip(names_of(task, "train"), material.train, strict=True)) | dict(material.measured)
@@ -167,6 +172,7 @@ def fit_network(
     algorithm_class: type[Algorithm],
     recipe: Recipe,
     material: Material,
+    tell: Tell | None = None,
 ) -> Learned:
     """A network's measurements at fixed steps.
 
@@ -189,7 +195,7 @@ def fit_network(
         return lambda x: training.predict(network, x, material.check)
 
     replica = training.Replica(
-        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh)
+        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh), tell=tell
     )
     training.train([replica], recipe, budget, material.check)
     predict = training.predictor(replica, material.check)

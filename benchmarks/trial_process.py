@@ -17,6 +17,7 @@ from typing import NoReturn
 import torch
 
 from benchmarks.jobs import Job
+from benchmarks.points import Teller
 from benchmarks.store import Store, StoreError
 from benchmarks.trial import run_trial
 
@@ -25,10 +26,11 @@ LOG_LIMIT_BYTES = 256 * 2**20
 PR_SET_PDEATHSIG = 1
 
 
-def main(job: str, results: str, home: str, memory_gib: float) -> None:
-    """Run one job and write its record. `home` is an empty folder that the parent removes afterwards."""
+def main(text: str, results: str, home: str, memory_gib: float) -> None:
+    """Run one job, tell its points, write its record. `home` is an empty folder that the parent removes afterwards."""
     isolate(Path(home), memory_gib)
-    record = run_trial(Job.from_json(job))
+    job = Job.from_json(text)
+    record = run_trial(job, Teller(Path(home), job.trial.task))
     try:
         Store(Path(results)).put(record)
     except StoreError as error:

@@ -1,20 +1,21 @@
-"""Boards: entrants by tasks of one input kind under one protocol, with the mean of those that are complete."""
+"""Boards: entrants by tasks of one family and input kind under one protocol, with a mean where all are scored."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from benchmarks.cells import HEADLINE, Cell, Entrant, Protocol
-from benchmarks.ranking import rank_intervals
+from benchmarks.ranking import Tier, tier
 from benchmarks.records import TARGET_INPUTS
 from benchmarks.statistics import Estimate, mean_of_means
 from leaderboard.collect import Collection
+from leaderboard.standing import Standing, standings
 from tasks.registry import newest
 from tasks.types import Task
 
-FEWEST = 2  # groups of tasks, and seeds, for an interval of ranks
 INPUT_KINDS = ("vector", "signal", "image", "tokens")
 
 
@@ -22,15 +23,20 @@ INPUT_KINDS = ("vector", "signal", "image", "tokens")
 class Row:
     """One entrant on a board. `mean` is over the ranked tasks, None where `missing` names one that has no score.
 
-    `ranks` is the interval of its rank by that mean, None where it has none. What was given the inputs of the test
-    (`target-inputs`) is shown and has neither.
+    `standing` is where that mean stands among others, None where there is nothing to stand among. What was given the
+    inputs of the test (`target-inputs`) is shown and has neither.
     """
 
     entrant: Entrant
     cells: Mapping[str, Cell]
     mean: Estimate | None
     missing: tuple[str, ...]
-    ranks: tuple[int, int] | None = None
+    standing: Standing | None = None
+
+    @property
+    def tier(self) -> Tier | None:
+        """Which side of the middle its mean lies on."""
+        return tier(self.mean) if self.mean else None
 
     @property
     def flags(self) -> list[str]:
@@ -45,6 +51,7 @@ class Board:
     `without` are entrants that were skipped on every task here.
     """
 
+    family: str
     kind: str
     protocol: Protocol
     tasks: tuple[Task, ...]
@@ -58,33 +65,39 @@ class Board:
 
 
 def boards(collection: Collection) -> list[Board]:
-    """Every board that has a cell: the headline protocol's first, input kinds in their order. A dose is on no board."""
-    found = {e.protocol for e in collection.entrants if e.protocol.dose == HEADLINE.dose}
-    protocols = sorted(found, key=lambda p: (not p.is_headline, p))
-    made = (board(collection, protocol, kind) for protocol in protocols for kind in INPUT_KINDS)
-    return [b for b in made if b.tasks]
+    """Every board that has a cell: the headline protocol's first, families by name, input kinds in their order.
+
+    A dose is on no board, and neither are tasks that only describe: see `leaderboard.doses`, `leaderboard.profiles`.
+    """
+    found: dict[tuple[Protocol, str, str], list[Cell]] = {}
+    for cell in collection.cells:
+        protocol = cell.entrant.protocol
+        if cell.task.spec.scored and protocol.dose == HEADLINE.dose:
+            found.setdefault((protocol, cell.task.spec.family, input_kind(cell.task)), []).append(cell)
+
+    def order(key: tuple[Protocol, str, str]) -> tuple[bool, Protocol, str, int]:
+        protocol, family, kind = key
+        return not protocol.is_headline, protocol, family, INPUT_KINDS.index(kind)
+
+    return [board(found[key], *key) for key in sorted(found, key=order)]
 
 
-def board(collection: Collection, protocol: Protocol, kind: str) -> Board:
-    """The board of one input kind and protocol. Tasks that only describe are on none: see `leaderboard.profiles`."""
-    cells = [
-        c
-        for c in collection.cells
-        if c.task.spec.scored and c.entrant.protocol == protocol and input_kind(c.task) == kind
-    ]
+def board(cells: Sequence[Cell], protocol: Protocol, family: str, kind: str) -> Board:
+    """The board of these cells."""
     tasks = {c.task.spec.id: c.task for c in cells}
     ranked = frozenset(() if protocol.sees_test else ranked_tasks(tasks, cells))
     by_entrant: dict[Entrant, dict[str, Cell]] = {}
     for cell in cells:
         by_entrant.setdefault(cell.entrant, {})[cell.task.spec.id] = cell
     took_part = {e: own for e, own in by_entrant.items() if any(c.state != "skipped" for c in own.values())}
-    rows = with_ranks([row(entrant, own, ranked) for entrant, own in took_part.items()], ranked)
+    rows = sorted((row(entrant, own, ranked) for entrant, own in took_part.items()), key=place)
     return Board(
+        family=family,
         kind=kind,
         protocol=protocol,
         tasks=tuple(tasks[name] for name in sorted(tasks)),
         ranked=ranked,
-        rows=tuple(sorted(rows, key=place)),
+        rows=tuple(standing(rows, ranked)),
         without=tuple(sorted(set(by_entrant) - set(took_part))),
     )
 
@@ -109,25 +122,14 @@ def row(entrant: Entrant, cells: Mapping[str, Cell], ranked: frozenset[str]) -> 
     return Row(entrant, cells, mean_of_means(counted(cells, ranked)) if complete else None, missing)
 
 
-def with_ranks(rows: Sequence[Row], ranked: frozenset[str]) -> list[Row]:
-    """The rows with the intervals of their ranks, from the seeds that all with a mean have on each ranked task.
-
-    One idea or one seed drawn again is always itself: with fewer than two of either there is no interval.
-    """
+def standing(rows: Sequence[Row], ranked: frozenset[str]) -> list[Row]:
+    """The rows, best first, those with a mean with where they stand among each other."""
     complete = [row for row in rows if row.mean is not None]
-    scores, groups = [], []
-    for name in sorted(ranked):
-        by_seed = [{o.seed: v for o in r.cells[name].outcomes if (v := o.counted) is not None} for r in complete]
-        seeds = sorted(set[int].intersection(*map(set, by_seed))) if by_seed else []
-        if len(complete) < 2 or len(seeds) < FEWEST:
-            return list(rows)
-        scores.append([[values[seed] for seed in seeds] for values in by_seed])
-        groups.append(complete[0].cells[name].task.spec.entry.module)  # variants of one idea share a file
-    if len(set(groups)) < FEWEST:
+    found = standings([row.cells for row in complete], sorted(ranked))
+    if found is None:
         return list(rows)
-    found = rank_intervals(scores, groups)
-    ranks = dict(zip((r.entrant for r in complete), zip(found.low, found.high, strict=True), strict=True))
-    return [replace(r, ranks=ranks.get(r.entrant)) for r in rows]
+    placed = [replace(row, standing=where) for row, where in zip(complete, found, strict=True)]
+    return [*placed, *rows[len(complete) :]]
 
 
 def counted(cells: Mapping[str, Cell], ranked: frozenset[str]) -> list[list[float]]:
@@ -143,3 +145,9 @@ def place(row: Row) -> tuple[bool, float, Entrant]:
 def ranking(cells: Sequence[Cell]) -> list[Cell]:
     """The cells of one task, best mean first; those without a score last, by name."""
     return sorted(cells, key=lambda c: (c.score is None, -(c.score.mean if c.score else 0.0), c.entrant))
+
+
+def usual_seeds(cells: Sequence[Cell]) -> int:
+    """How many seeds most scores are of, of equals the largest number; 0 without a score."""
+    counts = Counter(cell.score.n for cell in cells if cell.score is not None)
+    return max(counts, key=lambda n: (counts[n], n), default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,17 @@ from typing import TYPE_CHECKING
 from leaderboard.folder import NotOurs, check_out, write
 
 if TYPE_CHECKING:
+    from leaderboard.collect import Collection
+    from leaderboard.pictures import Pictures
+    from leaderboard.progress import View
+    from leaderboard.reproductions import Section
+    from leaderboard.site import Picture
     from tasks.types import Task
 
-OK, BAD_USAGE = 0, 2
+OK, FAILED, BAD_USAGE = 0, 1, 2
 REFUSED_SHOWN = 5
 PUBLIC = Path(__file__).parent / "public"
+REPRODUCTIONS = Path(__file__).parent / "reproductions.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,25 +32,78 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folders of benchmarks.run")
     parser.add_argument("--out", type=Path, default=Path("site"), metavar="DIR", help="where to (default: site)")
     parser.add_argument("--with-public", action="store_true", help="beside the baselines' results that ship")
+    parser.add_argument("--watch", action="store_true", help="go on: build again as results come, with a progress page")
+    parser.add_argument("--until-told", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # a build reads what is on this machine
-    from leaderboard.collect import collect  # imports torch, which --help does without
-    from leaderboard.site import site
-
     try:
         check_out(options.out)
-        collection = collect([*options.results, *([PUBLIC] if options.with_public else [])], suite())
-        write(options.out, site(collection, drawn))
+        return watched(options) if options.watch else built_once(options)
     except (NotOurs, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    for refused in collection.refused[:REFUSED_SHOWN]:
-        print(f"refused {refused.file}: {refused.reason}", file=sys.stderr)
+
+
+def built_once(options: argparse.Namespace) -> int:
+    """The site as the results are now."""
+    from leaderboard.progress import runs_of, view
+
+    now = time.time()
+    runs, refused = runs_of(options.results, now, since=now)
+    for reason in refused:
+        print(f"ignored {reason}", file=sys.stderr)
+    collection = build(options, pictures(), [view(run, now) for run in runs])
+    for record in collection.refused[:REFUSED_SHOWN]:
+        print(f"refused {record.file}: {record.reason}", file=sys.stderr)
     if len(collection.refused) > REFUSED_SHOWN:
         more = len(collection.refused) - REFUSED_SHOWN
         print(f"refused {more} more; {options.out / 'data.html'} lists them all", file=sys.stderr)
     print(f"{collection.n_records:,} results, {len(collection.cells):,} cells: {options.out / 'index.html'}")
     return OK
+
+
+def watched(options: argparse.Namespace) -> int:
+    """The site again and again, until a key press, or until a parent that asked for it has ended."""
+    from leaderboard.watch import Watch
+
+    source = pictures()
+    parent = sys.stdin if options.until_told else None
+    watch = Watch(
+        options.results,
+        options.out,
+        lambda views, draw: build(options, source if draw else source.known, views),
+        source.draw_one_of(suite().values()),
+        parent,
+    )
+    print(f"watching; open {options.out / 'index.html'}, and end this with Ctrl-C", flush=True)
+    try:
+        return OK if watch.run() else FAILED
+    except KeyboardInterrupt:
+        return OK
+
+
+def build(options: argparse.Namespace, picture: Picture, runs: Sequence[View]) -> Collection:
+    """Write the site; what it was made of."""
+    from leaderboard.collect import collect  # imports torch, which --help does without
+    from leaderboard.site import site
+
+    collection = collect([*options.results, *([PUBLIC] if options.with_public else [])], suite())
+    write(options.out, site(collection, picture, reproduced(), runs=runs))
+    return collection
+
+
+def reproduced() -> list[Section]:
+    """The published numbers that this version of the suite has measured again."""
+    from leaderboard import reproductions
+
+    return reproductions.sections(reproductions.read(REPRODUCTIONS))
+
+
+def pictures() -> Pictures:
+    """Pictures of tasks, each drawn once on this machine."""
+    from leaderboard.pictures import Pictures, cache_folder
+
+    return Pictures(lambda task: drawn(task), cache_folder(os.environ, Path.home()))
 
 
 def suite() -> dict[str, Task]:

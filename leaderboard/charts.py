@@ -14,6 +14,7 @@ from typing import Literal
 from benchmarks.cells import Cell, Entrant, Verdict
 from leaderboard import wording
 from leaderboard.axes import Anchors, Axis, Frame, Tick, anchor_values, ends, frame, metric_range, pixels
+from leaderboard.profiles import Line
 from tasks.types import SCORE_CLIP, TaskSpec
 
 COLOURS, SHAPES = 8, 5
@@ -107,6 +108,35 @@ def dot_kind(verdict: Verdict) -> DotKind:
             return verdict
         case _:
             return "failed"
+
+
+# --- where entries stand between the two ends of an index ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AxisStrip:
+    """An axis from its low end to its high one: `own` in front with its interval, `others` behind it."""
+
+    width: int
+    height: int
+    own: float
+    interval: tuple[float, float] | None
+    others: tuple[float, ...]
+    description: str
+
+
+def axis_strip(line: Line, entrant: Entrant) -> AxisStrip:
+    """An entrant on one axis beside everyone else there; a place beyond an end is drawn at it."""
+    own = line.positions[entrant]
+    across = Axis(*line.axis.ends, start=12, end=STRIP_WIDTH - 12)
+    return AxisStrip(
+        width=STRIP_WIDTH,
+        height=STRIP_HEIGHT,
+        own=across.at(own.mean),
+        interval=pixels(across, own),
+        others=tuple(sorted(across.at(p.mean) for other, p in line.positions.items() if other != entrant)),
+        description=f"{wording.metric(own.mean)} between {line.axis.low} and {line.axis.high}",
+    )
 
 
 # --- in distribution against out of distribution ----------------------------------------------------------------------

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -42,10 +41,10 @@ class Found:
         """When it was run, ISO 8601; empty where its provenance does not say."""
         return str(self.record.provenance.get("started", ""))
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Stands for everything that the record says."""
-        return digest({**vars(self.record), "trial": vars(self.record.trial)})
+        return self.record.checksum
 
     @property
     def age(self) -> tuple[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.cells import FAILURES, Cell, Entrant, Protocol
 from leaderboard import charts
-from leaderboard.boards import Board, boards
+from leaderboard.boards import Board, usual_seeds
 from leaderboard.charts import Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import known_anchors
@@ -23,6 +23,10 @@ class BoardView:
     id: str
     board: Board
     planes: Sequence[tuple[Task, Plane]]
+
+    @property
+    def seeds(self) -> int:
+        return usual_seeds(self.board.cells)
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class ModelLine:
     parameters: tuple[int, int] | None
 
 
-def overview(collection: Collection) -> dict[str, Any]:
+def overview(collection: Collection, boards: Sequence[Board]) -> dict[str, Any]:
     """What the front page says."""
-    shown = [board_view(collection, board, place) for place, board in enumerate(boards(collection))]
+    shown = [board_view(collection, board, place) for place, board in enumerate(boards)]
     protocols = list(dict.fromkeys(view.board.protocol for view in shown))
+    tags = {tag for view in shown for task in view.board.tasks for tag in task.spec.entry.tags}
     outcomes = [outcome for cell in collection.cells for outcome in cell.outcomes]
     headline = [cell for cell in collection.cells if cell.entrant.protocol.is_headline]
     entries = {task_id: {c.entrant for c in headline if c.task.spec.id == task_id} for task_id in collection.suite}
@@ -55,23 +60,41 @@ def overview(collection: Collection) -> dict[str, Any]:
             ("trials", f"{collection.n_records:,}"),
             ("failed seeds", f"{sum(outcome.verdict in FAILURES for outcome in outcomes):,}"),
         ],
-        "profile": lines(headline),
-        "profiled": entrants_of(lines(headline)),
+        "filters": [
+            ("family", "Family", alike({view.board.family for view in shown})),
+            ("input", "Input", alike({view.board.kind for view in shown})),
+            ("tag", "Tag", alike(tags)),
+            ("algorithm", "Algorithm", alike({entrant.algorithm for entrant in collection.entrants})),
+            ("protocol", "Protocol", [(str(i), p.label) for i, p in enumerate(protocols)]),
+        ],
         "boards": [(p, [view for view in shown if view.board.protocol == p]) for p in protocols],
         "tasks": [(task, len(entries[task_id])) for task_id, task in sorted(collection.suite.items())],
         "models": [model_line(name, headline) for name in models],
     }
 
 
+def solutions(collection: Collection) -> dict[str, Any]:
+    """What the page of indices says: every axis that somebody stands on under the headline protocol, and everyone."""
+    profile = lines(cell for cell in collection.cells if cell.entrant.protocol.is_headline)
+    return {"profile": profile, "profiled": entrants_of(profile)}
+
+
+def alike(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices that read as they are called."""
+    return [(value, value) for value in sorted(values)]
+
+
 def board_view(collection: Collection, board: Board, place: int) -> BoardView:
-    """A board with a chart for every task on which anyone finished a seed."""
+    """A board with, under the headline protocol, a chart for every task on which anyone finished a seed."""
+    if not board.protocol.is_headline:
+        return BoardView(f"board-{place}", board, [])
     marks = charts.marks(collection.entrants)
     planes = []
     for task in board.tasks:
         cells = [cell for cell in board.cells if cell.task.spec.id == task.spec.id]
         if any(cell.ood is not None for cell in cells):
             planes.append((task, charts.plane(cells, known_anchors(task, cells), marks)))
-    return BoardView(board.kind if board.protocol.is_headline else f"board-{place}", board, planes)
+    return BoardView(f"{board.family}-{board.kind}", board, planes)
 
 
 def model_line(name: str, headline: Sequence[Cell]) -> ModelLine:

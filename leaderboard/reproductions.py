@@ -10,7 +10,9 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from tasks.card import table
 OK, BAD_USAGE = 0, 2
 SCHEMA = 1
 SHOWN = 80  # characters of a value in an error message
+HEADS = ("line", "got", "n", "expected", "band", "verdict", "source")
+LINE, GOT, EXPECTED, VERDICT = (HEADS.index(name) for name in ("line", "got", "expected", "verdict"))
 INTRODUCTION = (
-    "# Reproductions\n\n"
     "Published numbers that the suite claims, measured again by `python -m benchmarks.reproduce`. *Got* is the mean "
     "over n runs with half the 95 % t interval, *expected* what was published with its standard deviation over runs. A "
     "difference agrees when it is inside the *band*, 3 s sqrt(1/n published + 1/n ours) plus half of the last printed "
@@ -35,8 +38,50 @@ class NotReproductions(Exception):
     """A file that `benchmarks.reproduce` did not write; the message says what is wrong with it."""
 
 
+@dataclass(frozen=True)
+class Section:
+    """One entry as a reader meets it: where it is from and how it was measured, its lines, what is known about some."""
+
+    name: str
+    told: str
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+
 def markdown(data: Mapping[str, Any]) -> str:
     """The page.
+
+    Raises:
+        NotReproductions: when the data are of another kind or version.
+    """
+    found = sections(data)
+    totals = ", ".join(f"{verdict} {n}" for verdict, n in tally(found).items())
+    parts = ["# Reproductions", INTRODUCTION, f"Lines by verdict: {totals}.", *departures(found)]
+    for each in found:
+        rows = [[cell(text) for text in row] for row in each.rows]
+        notes = ["\n".join(f"- {note}" for note in each.notes)] if each.notes else []
+        parts += [f"## {each.name}", each.told, table(HEADS, rows), *notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def departures(found: Sequence[Section]) -> list[str]:
+    """What does not agree, first: a reader looks for it."""
+    rows = [
+        f"- {each.name}, {row[LINE]}: {row[GOT]}, expected {row[EXPECTED]}"
+        for each in found
+        for row in each.rows
+        if row[VERDICT] in ("differs", "failed")
+    ]
+    return ["## What differs", "\n".join(rows)] if rows else []
+
+
+def tally(found: Sequence[Section]) -> dict[str, int]:
+    """How many lines have which verdict."""
+    return dict(sorted(Counter(row[VERDICT] for each in found for row in each.rows).items()))
+
+
+def sections(data: Mapping[str, Any]) -> list[Section]:
+    """Every entry of the file.
 
     Raises:
         NotReproductions: when the data are of another kind or version.
@@ -44,33 +89,18 @@ def markdown(data: Mapping[str, Any]) -> str:
     if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
         raise NotReproductions(f"not a file of benchmarks.reproduce with schema {SCHEMA}")
     try:
-        totals = ", ".join(f"{word(verdict)} {whole(n)}" for verdict, n in sorted(data["totals"].items()))
-        parts = [INTRODUCTION, f"Lines by verdict: {totals}.", *departures(data["entries"])]
-        for name, entry in data["entries"].items():
-            parts += section(name, entry, data["provenance"]["chunks"].get(name, []))
+        return [
+            section(name, entry, data["provenance"]["chunks"].get(name, [])) for name, entry in data["entries"].items()
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         raise NotReproductions(f"{type(error).__name__}: {error}") from error
-    return "\n\n".join(parts) + "\n"
 
 
-def departures(entries: Mapping[str, Any]) -> list[str]:
-    """What does not agree, first: a reader looks for it."""
-    rows = [
-        f"- {word(name)}, {word(line['line'])}: {got(line)}, expected {expected(line)}"
-        for name, entry in entries.items()
-        for line in entry["lines"]
-        if line["verdict"] in ("differs", "failed")
-    ]
-    return ["## What differs", "\n".join(rows)] if rows else []
-
-
-def section(name: str, entry: Mapping[str, Any], chunks: Sequence[Mapping[str, Any]]) -> list[str]:
+def section(name: str, entry: Mapping[str, Any], chunks: Sequence[Mapping[str, Any]]) -> Section:
     """One entry: where it is from, how it was measured, its lines."""
     cost = f" {sum(number(chunk['seconds']) for chunk in chunks):,.0f} core seconds." if chunks else ""
-    rows = [[cell(text) for text in cells(line)] for line in entry["lines"]]
-    heads = ["line", "got", "n", "expected", "band", "verdict", "source"]
     told = f"{word(entry['paper'])}: {word(entry['where'])}. Ours: {word(entry['protocol'])}.{cost}"
-    return [f"## {word(name)}", told, table(heads, rows), *notes(entry["lines"])]
+    return Section(word(name), told, [cells(line) for line in entry["lines"]], notes(entry["lines"]))
 
 
 def cells(line: Line) -> list[str]:
@@ -91,7 +121,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
         text = line["reason"] or ("" if line["verdict"] == "agrees" else line["explanation"])
         if text:
             told.setdefault(word(text), []).append(word(line["line"]))
-    return ["\n".join(f"- {', '.join(names)}: {text}" for text, names in told.items())] if told else []
+    return [f"{', '.join(names)}: {text}" for text, names in told.items()]
 
 
 def got(line: Line) -> str:

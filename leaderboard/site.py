@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,22 @@ from markupsafe import Markup, escape
 
 from benchmarks.records import SEGMENT, TASK_ID
 from leaderboard import charts, export, wording
+from leaderboard.boards import boards
 from leaderboard.collect import Collection
-from leaderboard.model_view import model_view
-from leaderboard.overview import ambiguous, overview
+from leaderboard.comparison import comparison
+from leaderboard.model_view import field, model_view
+from leaderboard.overview import ambiguous, overview, solutions
+from leaderboard.progress import View, clock, curve, reload_seconds
+from leaderboard.reproductions import HEADS, INTRODUCTION, Section, tally
 from leaderboard.task_view import task_context
 from tasks.types import SCORE_CLIP, Role, Task, TaskSpec
 
 HERE = Path(__file__).parent
 GENERATOR = f"offpiste {version('offpiste')}"
 HEAT_LEVELS = 25
+SCRIPTS = {"compare.html": ("site.js", "compare.js")}  # every other page has the first
+PROGRESS = "progress.html"
+STYLES = {PROGRESS: ("site.css", "progress.css")}
 KIND_NAMES = {"vector": "Vectors", "signal": "Signals", "image": "Images", "tokens": "Token sequences"}
 ROLE_NAMES: Mapping[Role, str] = {
     "train": "training",
@@ -43,28 +50,60 @@ Picture = Callable[[Task], str | None]
 """An SVG of a task's data, or None where there is nothing to draw."""
 
 
-def site(collection: Collection, picture: Picture) -> dict[str, str]:
-    """Every file of the site by its path in it."""
-    render = renderer(collection)
-    files = {"index.html": render("index.html", "", **overview(collection))}
+def site(
+    collection: Collection, picture: Picture, reproduced: Sequence[Section] = (), runs: Sequence[View] = ()
+) -> dict[str, str]:
+    """Every file of the site by its path in it.
+
+    `reproduced` are published numbers, measured again; `runs` are those that go on, and have a page while they do.
+    """
+    render, shown = renderer(collection, bool(runs)), boards(collection)
+    files = {"index.html": render("index.html", "", **overview(collection, shown))}
     for task in collection.suite.values():
         svg = picture(task)
         files[task_page(task.spec)] = render(
             "task.html", "../", **task_context(collection, task), picture=data_uri(themed(svg)) if svg else ""
         )
+    everyone = field(collection.cells, shown)
+    undosed = sorted(
+        {c.entrant for c in everyone.cells}, key=lambda e: (not e.protocol.is_headline, e.algorithm != "erm", e)
+    )
     for name in sorted({entrant.model for entrant in collection.entrants}):
-        sections = [model_view(collection, e) for e in collection.entrants if e.model == name]
+        sections = [model_view(everyone, entrant) for entrant in undosed if entrant.model == name]
         files[model_page(name)] = render("model.html", "../", name=name, sections=sections)
+    names = {task_id: short_name(task.spec, collection.suite) for task_id, task in collection.suite.items()}
+    pages = {task_id: task_page(task.spec) for task_id, task in collection.suite.items()}
+    files["solutions.html"] = render("solutions.html", "", **solutions(collection))
+    files["compare.html"] = render("compare.html", "", data=comparison(collection, pages, names))
+    files["reproductions.html"] = render(
+        "reproductions.html", "", sections=reproduced, heads=HEADS, introduction=INTRODUCTION, tally=tally(reproduced)
+    )
     files["method.html"] = render("method.html", "", clip=SCORE_CLIP)
     files["data.html"] = render("data.html", "")
     files["results.json"] = export.as_json(collection, GENERATOR)
     files["results.csv"] = export.as_csv(collection)
+    if runs:
+        files[PROGRESS] = progress_page(collection, runs)
     return files
 
 
-def renderer(collection: Collection) -> Callable[..., str]:
-    """A function from a template, the way to the site's root and a context to a page."""
-    style, script = (asset(name) for name in ("site.css", "site.js"))
+def progress_page(collection: Collection, runs: Sequence[View]) -> str:
+    """How runs get on. The page loads itself again as long as one goes on."""
+    return renderer(collection, True)(
+        PROGRESS,
+        "",
+        views=runs,
+        now=runs[0].now,
+        reload_seconds=reload_seconds(runs),
+        models={entrant.model for entrant in collection.entrants},
+    )
+
+
+def renderer(collection: Collection, in_progress: bool = False) -> Callable[..., str]:
+    """A function from a template, the way to the site's root and a context to a page.
+
+    `in_progress` says whether there is a page of runs that go on.
+    """
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -76,13 +115,15 @@ def renderer(collection: Collection) -> Callable[..., str]:
     env.filters |= {
         name: getattr(wording, name)
         for name in (
-            "number", "score", "metric", "margin", "count", "duration", "compact", "lost_briefly", "flagged",
-            "sentence", "sentence_case", "command", "settings", "setting",
+            "number", "score", "metric", "margin", "count", "span", "duration", "compact", "lost_briefly", "flagged",
+            "sentence", "sentence_case", "command", "settings", "setting", "seeds_needed", "signed",
         )
     }  # fmt: skip
     env.filters |= {
         "heat": heat,
         "strip": charts.strip,
+        "curve": curve,
+        "clock": clock,
         "breakable": breakable,
         "short_name": lambda spec: short_name(spec, collection.suite),
         "task_page": task_page,
@@ -97,15 +138,16 @@ def renderer(collection: Collection) -> Callable[..., str]:
         "signs": charts.marks(collection.entrants),
         "ambiguous": ambiguous(collection.entrants),
         "collection": collection,
+        "in_progress": in_progress,
         "generator": GENERATOR,
         "icon": data_uri(ICON),
-        "style": Markup(style),
-        "script": Markup(script),
-        "policy": policy(style, script),
     }
 
     def render(template: str, root: str, **context: Any) -> str:
-        return env.get_template(template).render(root=root, here=template, **context)
+        scripts = [asset(name) for name in SCRIPTS.get(template, ("site.js",))]
+        style = "".join(asset(name) for name in STYLES.get(template, ("site.css",)))
+        page = {"root": root, "here": template, "style": Markup(style), "scripts": map(Markup, scripts)}
+        return env.get_template(template).render(page | {"policy": policy(style, scripts)} | context)
 
     return render
 
@@ -122,16 +164,20 @@ def asset(name: str) -> str:
     return text
 
 
-def policy(style: str, script: str) -> str:
-    """Nothing but this style sheet, this script and pictures inside the page; no request can leave it.
+def policy(style: str, scripts: Sequence[str]) -> str:
+    """Nothing but this style sheet, these scripts and pictures inside the page; no request can leave it.
 
     Hashes, since 'self' means nothing on file://.
     """
-    sources = [f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in (style, script)]
     return (
-        f"default-src 'none'; style-src {sources[0]}; script-src {sources[1]}; img-src data:; "
+        f"default-src 'none'; style-src {sha256(style)}; script-src {' '.join(map(sha256, scripts))}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def sha256(text: str) -> str:
+    """A source of a policy: exactly this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def data_uri(svg: str) -> str:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cells import HEADLINE, Cell, Entrant, Protocol
+from benchmarks.ranking import Trend, effective_robustness
 from benchmarks.statistics import Estimate
 from leaderboard import axes, charts, wording
 from leaderboard.axes import Anchors
@@ -18,6 +19,7 @@ from leaderboard.boards import ranking
 from leaderboard.charts import Mark, Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import Curve, known_anchors, ladders, learning_curve, severity_curves
+from leaderboard.doses import dose_views
 from leaderboard.endings import Failure, failures, skips, tried
 from leaderboard.panels import Panel, panels
 from tasks.types import Role, Split, Task, TaskSpec
@@ -29,12 +31,17 @@ Named = Sequence[tuple[Entrant, Mapping[str, Estimate]]]
 
 @dataclass(frozen=True)
 class TaskView:
-    """The results of one task under one protocol, best first; `skips` are the entries that were skipped, by reason."""
+    """The results of one task under one protocol, best first; `skips` are the entries that were skipped, by reason.
+
+    `trend` is the line from in to out of distribution, `beyond` what each entry has more than the line says.
+    """
 
     protocol: Protocol
     cells: Sequence[Cell]
     skips: Sequence[tuple[str, Sequence[Cell]]]
     plane: Plane
+    trend: Trend | None
+    beyond: Mapping[Entrant, float]
     severity: Sequence[Panel]
     learning: Sequence[Panel]
     extras: Named
@@ -74,13 +81,14 @@ def task_context(collection: Collection, task: Task) -> dict[str, Any]:
     """What the page of a task says, but for its picture."""
     spec = task.spec
     cells = [cell for cell in collection.cells if cell.task.spec.id == spec.id]
-    found = {cell.entrant.protocol for cell in cells}
-    protocols = sorted(found, key=lambda p: (p.dose != HEADLINE.dose, not p.is_headline, p))
+    found = {cell.entrant.protocol for cell in cells if cell.entrant.protocol.dose == HEADLINE.dose}
+    protocols = sorted(found, key=lambda p: (not p.is_headline, p))
     marks = charts.marks(collection.entrants)
     anchors = known_anchors(task, [cell for cell in cells if cell.entrant.protocol.is_headline] or cells)
     return {
         "task": task,
         "sections": [task_view(task, [c for c in cells if c.entrant.protocol == p], marks) for p in protocols],
+        "doses": dose_views(task, cells),
         "definition": definition(task),
         "split_rows": split_lines(spec, anchors),
         "has_severity": any(split.severity is not None for split in spec.splits),
@@ -93,16 +101,33 @@ def task_view(task: Task, cells: Sequence[Cell], marks: Mapping[Entrant, Mark]) 
     """One task under one protocol."""
     ordered = ranking(cells)
     anchors = known_anchors(task, cells)
+    trend, beyond = robustness(ordered)
     return TaskView(
         protocol=cells[0].entrant.protocol,
         cells=tried(ordered),
         skips=skips(ordered),
         plane=charts.plane(ordered, anchors, marks),
+        trend=trend,
+        beyond=beyond,
         severity=severity_panels(task, ordered, anchors),
         learning=learning_panels(task, ordered, anchors),
         extras=[(cell.entrant, extra) for cell in ordered if (extra := cell.extra_scores())],
         indices=[(cell.entrant, index) for cell in ordered if (index := cell.indices())],
     )
+
+
+def robustness(cells: Sequence[Cell]) -> tuple[Trend | None, dict[Entrant, float]]:
+    """The line through the entries that are trained, and what each lies above it, the better way up; or none.
+
+    Entries below the gate would make a line that says no more than that they did not train.
+    """
+    shown = [(c, c.iid.mean, c.ood.mean) for c in cells if c.state == "trained" and c.iid and c.ood]
+    sign = 1.0 if cells[0].task.spec.higher_is_better else -1.0
+    try:
+        trend = effective_robustness([iid for _, iid, _ in shown], [ood for _, _, ood in shown])
+    except ValueError:  # too few entries, or no spread among them
+        return None, {}
+    return trend, {c.entrant: sign * above for (c, _, _), above in zip(shown, trend.residuals, strict=True)}
 
 
 def severity_panels(task: Task, cells: Sequence[Cell], anchors: Anchors) -> list[Panel]:

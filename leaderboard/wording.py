@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.cells import FAILURES, FLAG_WORDS, HEADLINE, Cell, Verdict
+from benchmarks.ranking import MOST_SEEDS
 from benchmarks.records import LEAVE_ONE_OUT
 from benchmarks.statistics import Estimate
 
@@ -46,6 +47,12 @@ def metric(value: float) -> str:
     return minus_zero(f"{value:.3f}").replace("-", MINUS) if abs(value) < 10 else number(value)
 
 
+def signed(value: float) -> str:
+    """A difference in a metric: `+0.031`, `−0.004`."""
+    text = metric(value)
+    return text if text.startswith(MINUS) or float(f"{value:.3f}") == 0 else f"+{text}"
+
+
 def minus_zero(text: str) -> str:
     """`-0.00` is 0.00."""
     return text.removeprefix("-") if not text.strip("-0.") else text
@@ -61,6 +68,19 @@ def margin(estimate: Estimate, decimals: int = 2) -> str:
 def count(n: int, noun: str, plural: str = "") -> str:
     """`1 seed`, `3 seeds`, `2 entries`."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def span(ends: tuple[int, int]) -> str:
+    """`3`, `2–5`."""
+    low, high = ends
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def seeds_needed(n: float | None) -> str:
+    """How many seeds would tell two entries apart: `12`, `>1,000`."""
+    if n is None:
+        return "–"
+    return f">{MOST_SEEDS:,}" if math.isinf(n) else f"{n:,.0f}"
 
 
 def duration(seconds: float) -> str:

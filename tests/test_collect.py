@@ -396,9 +396,9 @@ def test_a_board_has_intervals_of_ranks_for_those_with_a_mean(tmp_path: Path) ->
     other = [record(task, "d", s, ood=0.9, tuned="oracle/5") for task in suite for s in range(3)]
     write(tmp_path, *better_and_worse(suite, 3), *other)
     first, second = boards(collect([tmp_path], suite))
-    assert {row.entrant.model: row.ranks for row in first.rows} == {"a": (1, 1), "b": (2, 2)}
+    assert {row.entrant.model: row.standing and row.standing.ranks for row in first.rows} == {"a": (1, 1), "b": (2, 2)}
     assert second.protocol.sees_test
-    assert [(row.mean, row.ranks) for row in second.rows] == [(None, None)]
+    assert [(row.mean, row.standing) for row in second.rows] == [(None, None)]
 
 
 @pytest.mark.parametrize(("n_ideas", "seeds"), [(1, 5), (5, 1)])
@@ -406,7 +406,7 @@ def test_one_idea_or_one_seed_makes_no_interval_of_ranks(tmp_path: Path, n_ideas
     suite = ideas(n_ideas)
     write(tmp_path, *better_and_worse(suite, seeds))
     (board,) = boards(collect([tmp_path], suite))
-    assert [row.ranks for row in board.rows] == [None, None]
+    assert [row.standing for row in board.rows] == [None, None]
     assert all(row.mean is not None for row in board.rows)
 
 

@@ -87,7 +87,7 @@ def test_a_profile_has_a_line_for_every_axis_that_somebody_stands_on(results: Pa
 
 def test_the_site_shows_both_ends_and_exports_the_axes(results: Path) -> None:
     files = site(collect([results], SUITE), lambda task: None)
-    for page in (files["index.html"], files["tasks/toy-described-v1.html"]):
+    for page in (files["solutions.html"], files["tasks/toy-described-v1.html"]):
         assert "the short way" in page and "the long way" in page
     body = json.loads(files["results.json"])
     assert body["tasks"][ID]["axes"][0] == {

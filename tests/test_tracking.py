@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import jobs_for
 from test_records import RECORD, TRIAL
 
+from benchmarks.cells import cells_of
+from benchmarks.records import SEARCH, Record
+from benchmarks.report import report_table
 from benchmarks.store import Store
-from benchmarks.tracking import Mirror, resolve_mode, sync_command
+from benchmarks.tracking import Mirror, failure_table, resolve_mode, sync_command
+from benchmarks.trial import run_trial
+from tasks.registry import load
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +43,7 @@ def test_offline_runs_hold_what_the_records_hold(tmp_path: Path) -> None:
     mirror = Mirror(store.root, "offline")
     for record in (RECORD, failed, RECORD):
         mirror.add(store.put(record))
-    mirror.report({"columns": ["task", "score"], "rows": [["shift/some-task-v1", 0.5]]})
+    mirror.report({"cells": {"columns": ["task", "score"], "rows": [["shift/some-task-v1", 0.5]]}})
     assert mirror.close() == ""
     runs = sorted((store.root / "wandb").glob("offline-run-*"))
     assert len(runs) == 3, "one run a trial, the repeated one once, and one report"
@@ -61,6 +67,55 @@ def test_offline_runs_hold_what_the_records_hold(tmp_path: Path) -> None:
     trials = json.dumps([lines for name, (_, lines) in by_name.items() if name != "report"])
     for secret in (socket.gethostname() + '"', str(Path.home()) + "/", str(ROOT)):
         assert secret not in trials
+
+
+def keys_of(lines: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The history and the summary of a run."""
+    history = [line["history"]["item"] for line in lines if line["type"] == "history"]
+    summary = {k: v for line in lines if line["type"] == "summary" for k, v in line["summary"]["update"].items()}
+    return history, summary
+
+
+def test_a_command_leaves_a_report_with_intervals_and_failures_and_runs_with_keys_of_their_task(tmp_path: Path) -> None:
+    task, store = "shift/linear-unit-1-v1", Store(tmp_path / "results")
+    records = [run_trial(job) for job in jobs_for(["linear"], task, seeds=3, scale=0.02)]
+    records[2] = Record(records[2].trial, "timeout", "over its limit of 3 s", seconds=3.0)
+    searched = replace(records[0], trial=replace(records[0].trial, tuned=SEARCH))
+    mirror = Mirror(store.root, "offline")
+    for each in (*records, searched):
+        mirror.add(store.put(each))
+    mirror.report({"cells": report_table(records), "failures": failure_table(records)})
+    assert mirror.close() == ""
+
+    tables = {}
+    for path in (store.root / "wandb").glob("offline-run-*/files/media/table/*.table.json"):
+        body = json.loads(path.read_text())
+        tables[path.name.split("_")[0]] = [dict(zip(body["columns"], row, strict=True)) for row in body["data"]]
+    (cell,) = (row for row in tables["cells"] if row["what"] == "score")
+    (expected,) = cells_of(records)
+    assert expected.score is not None and expected.score.half_width is not None
+    assert (cell["task"], cell["model"], cell["seeds"], cell["failed_seeds"]) == (task, "linear", 3, 1)
+    assert cell["value"] == pytest.approx(expected.score.mean)
+    assert cell["half_width_95"] == pytest.approx(expected.score.half_width)
+    (failure,) = tables["failures"]
+    assert (failure["seed"], failure["status"], failure["reason"]) == (2, "timeout", "over its limit of 3 s")
+
+    found = {}
+    for run in (store.root / "wandb").glob("offline-run-*"):
+        lines = log_of(run)
+        header = next(line["run"] for line in lines if line["type"] == "run")
+        found[header["display_name"], "search" in header.get("run_group", "")] = keys_of(lines)
+    assert len(found) == 5
+    history, summary = found[f"{task} default linear erm s0", False]
+    spec, counted = load(task).spec, {outcome.seed: outcome.counted for outcome in expected.outcomes}
+    names = [split.name for split in spec.with_role("ood")]
+    by_hand = [sum(p["scores"][name][spec.metric] for name in names) / len(names) for p in records[0].curve]
+    assert [point[f"{task}/ood"] for point in history] == pytest.approx(by_hand)
+    assert summary[f"{task}/score"] == pytest.approx(counted[0])
+    timed_out = found[f"{task} default linear erm s2", False][1]
+    assert timed_out[f"{task}/score"] == -0.25 and f"{task}/ood" not in timed_out
+    tried = found[f"{task} default linear erm s0", True]
+    assert not [key for part in (*tried[0], tried[1]) for key in part if key.startswith(task)], "no result"
 
 
 def test_what_is_mirrored_is_not_mirrored_again_by_a_later_command(tmp_path: Path) -> None:

@@ -1,12 +1,38 @@
-// Sorts tables and filters their entries. The pages are complete without it.
+// Sorts and filters tables and keeps what was chosen in the address. The pages are complete without it.
 "use strict";
 (function () {
-  function key(cell) {
+  var MINUS = /\u2212/g;
+
+  // --- the state of a page, in its hash: `#q=mlp&family=shift&sort=shift-vector-table:4:descending` ------------------
+
+  function readState() {
+    var hash = location.hash.slice(1);
+    return new URLSearchParams(hash.includes("=") ? hash : "");
+  }
+
+  function writeState(state) {
+    var text = state.toString();
+    // an address without a hash would scroll to the top
+    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  }
+
+  function setState(name, value) {
+    var state = readState();
+    if (value) state.set(name, value); else state.delete(name);
+    writeState(state);
+  }
+
+  // --- sorting -------------------------------------------------------------------------------------------------------
+
+  function key(cell, numeric) {
+    if (!cell) return null;
     if (cell.hasAttribute("data-value")) {
-      var text = cell.getAttribute("data-value");
-      return text === "" ? null : Number(text);
+      var value = cell.getAttribute("data-value");
+      return value === "" ? null : Number(value);
     }
-    return cell.textContent.trim().toLowerCase();
+    if (!numeric) return cell.textContent.trim().toLowerCase();
+    var found = parseFloat((cell.firstChild ? cell.firstChild.textContent : "").trim().replace(MINUS, "-").replace(/[,>]/g, ""));
+    return isNaN(found) ? null : found;
   }
 
   function compare(a, b, sign) {
@@ -17,17 +43,20 @@
   }
 
   function sort(table, column, direction) {
+    var heads = Array.from(table.tHead.rows[0].cells);
     var sign = direction === "ascending" ? 1 : -1;
+    var numeric = heads[column].classList.contains("num");
     var body = table.tBodies[0];
+    heads.forEach(function (other) { other.removeAttribute("aria-sort"); });
+    heads[column].setAttribute("aria-sort", direction);
     Array.from(body.rows)
-      .map(function (row, place) { return { row: row, key: key(row.cells[column]), place: place }; })
+      .map(function (row, place) { return { row: row, key: key(row.cells[column], numeric), place: place }; })
       .sort(function (a, b) { return compare(a.key, b.key, sign) || a.place - b.place; })
       .forEach(function (item) { body.appendChild(item.row); });
   }
 
   function makeSortable(table) {
-    var heads = Array.from(table.tHead.rows[0].cells);
-    heads.forEach(function (head, column) {
+    Array.from(table.tHead.rows[0].cells).forEach(function (head, column) {
       if (!head.hasAttribute("data-sort")) return;
       var button = document.createElement("button");
       button.type = "button";
@@ -36,38 +65,126 @@
       if (link) {
         // a heading that is a link stays one; its arrow sorts
         button.setAttribute("aria-label", "Sort by " + link.textContent);
-        head.appendChild(button);
       } else {
         while (head.firstChild) button.appendChild(head.firstChild);
-        head.appendChild(button);
       }
+      head.appendChild(button);
       button.addEventListener("click", function () {
-        var numeric = head.classList.contains("num");
-        var current = head.getAttribute("aria-sort");
-        var next = current ? (current === "ascending" ? "descending" : "ascending") : (numeric ? "descending" : "ascending");
-        heads.forEach(function (other) { other.removeAttribute("aria-sort"); });
-        head.setAttribute("aria-sort", next);
-        sort(table, column, next);
+        var best = head.getAttribute("data-sort") || (head.classList.contains("num") ? "descending" : "ascending");
+        var worst = best === "ascending" ? "descending" : "ascending";
+        var direction = head.getAttribute("aria-sort") === best ? worst : best;
+        sort(table, column, direction);
+        if (table.id) setState("sort", [table.id, column, direction].join(":"));
       });
     });
   }
 
-  function makeFilter(input) {
+  function restoreSort() {
+    var parts = (readState().get("sort") || "").split(":");
+    var table = document.getElementById(parts[0]);
+    var heads = table && table.tHead ? table.tHead.rows[0].cells : [];
+    var column = Number(parts[1]);
+    if (heads[column] && heads[column].hasAttribute("data-sort") && /^(a|de)scending$/.test(parts[2])) sort(table, column, parts[2]);
+  }
+
+  // --- filters -------------------------------------------------------------------------------------------------------
+
+  function makeFilters(form) {
     var count = document.getElementById("filter-count");
-    var rows = Array.from(document.querySelectorAll("table.filterable tbody tr"));
-    input.closest("p").hidden = false;
-    input.addEventListener("input", function () {
-      var wanted = input.value.trim().toLowerCase();
-      var shown = 0;
-      rows.forEach(function (row) {
-        row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
-        if (!row.hidden) shown += 1;
+    var fields = Array.from(form.elements).filter(function (field) { return field.name; });
+
+    function wanted() {
+      var found = {};
+      fields.forEach(function (field) { found[field.name] = field.value.trim(); });
+      return found;
+    }
+
+    function fits(element, name, value) {
+      var own = element.getAttribute("data-" + name);
+      return !value || own === null || own === value;
+    }
+
+    function hasTag(tags, tag) { return !tag || tags.includes(tag); }
+
+    function tagsOfRow(row) {
+      return Array.from(row.querySelectorAll(".tag")).map(function (tag) { return tag.textContent; });
+    }
+
+    function apply() {
+      var want = wanted();
+      var entry = want.q.toLowerCase();
+      var shown = 0, all = 0;
+      document.querySelectorAll("section[data-protocol]").forEach(function (section) {
+        section.hidden = !["protocol", "family", "input"].every(function (name) { return fits(section, name, want[name]); });
       });
-      count.textContent = wanted ? shown + " of " + rows.length + " rows" : "";
+      document.querySelectorAll("table.matrix").forEach(function (table) {
+        var keep = Array.from(table.tHead.rows[0].cells).map(function (head) {
+          var tags = head.getAttribute("data-tags");
+          head.hidden = tags !== null && !hasTag(tags.split(" "), want.tag);
+          return !head.hidden;
+        });
+        Array.from(table.tBodies[0].rows).forEach(function (row) {
+          for (var i = 0; i < keep.length; i++) row.cells[i].hidden = !keep[i];
+        });
+        // a board none of whose tasks is left would be a list of names
+        if (want.tag && !table.querySelector("th.task-head:not([hidden])")) table.closest("section").hidden = true;
+      });
+      document.querySelectorAll("tr[data-family]").forEach(function (row) {
+        row.hidden = !(fits(row, "family", want.family) && fits(row, "input", want.input) && hasTag(tagsOfRow(row), want.tag));
+      });
+      document.querySelectorAll("table.filterable").forEach(function (table) {
+        var visible = !table.closest("section").hidden;
+        Array.from(table.tBodies[0].rows).forEach(function (row) {
+          row.hidden = !row.cells[0].textContent.toLowerCase().includes(entry) || !fits(row, "algorithm", want.algorithm);
+          all += 1;
+          if (visible && !row.hidden) shown += 1;
+        });
+      });
+      var narrowed = fields.some(function (field) { return field.value.trim(); });
+      count.textContent = narrowed
+        ? shown + " of " + all + " rows; ranks and means stay over all ranked tasks of a board and all its entries."
+        : "";
+    }
+
+    function remember() {
+      var state = readState();
+      fields.forEach(function (field) {
+        if (field.value.trim()) state.set(field.name, field.value.trim()); else state.delete(field.name);
+      });
+      writeState(state);
+    }
+
+    function restore() {
+      var state = readState();
+      fields.forEach(function (field) {
+        field.value = state.get(field.name) || "";
+        if (field.selectedIndex === -1) field.value = "";
+      });
+      apply();
+      restoreSort();
+    }
+
+    form.hidden = false;
+    form.addEventListener("submit", function (event) { event.preventDefault(); });
+    form.addEventListener("input", function () { apply(); remember(); });
+    form.addEventListener("reset", function () { setTimeout(function () { apply(); remember(); }); });
+    window.addEventListener("hashchange", restore);
+    restore();
+  }
+
+  // --- a cell of a board leads to its entry on the task's page -------------------------------------------------------
+
+  function makeWays(table) {
+    table.addEventListener("click", function (event) {
+      var cell = event.target.closest("td");
+      if (!cell || event.target.closest("a") || String(getSelection())) return;
+      var link = table.tHead.rows[0].cells[cell.cellIndex].querySelector("a");
+      if (link) location.href = link.getAttribute("href") + "#" + cell.parentNode.getAttribute("data-slug");
     });
   }
 
   document.querySelectorAll("table.sortable").forEach(makeSortable);
-  var input = document.getElementById("filter");
-  if (input) makeFilter(input);
+  document.querySelectorAll("table.matrix").forEach(makeWays);
+  var form = document.getElementById("filters");
+  if (form) makeFilters(form); else restoreSort();
 })();
