@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import sys
 import unicodedata
@@ -31,6 +32,10 @@ SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-f]{8})?")
 VALIDATION, ORACLE, LEAVE_ONE_OUT = "iid-validation", "oracle", "leave-one-environment-out"
 TUNED = re.compile(rf"|search|({VALIDATION}|{ORACLE}|{LEAVE_ONE_OUT})/[1-9][0-9]{{0,5}}")
 HASH = re.compile(r"[0-9a-f]{32}")
+RANGES = dict.fromkeys(("accuracy", "ece", "worst_group", "exact_match", "auc", "error"), (0.0, 1.0)) | dict.fromkeys(
+    ("mse", "nll"), (0.0, math.inf)
+)
+SLACK = 1e-6  # for what rounding adds
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -155,7 +160,7 @@ def parse(text: str | bytes) -> Record:
         raise InvalidRecord(f"not JSON: {error}") from error
     if not isinstance(body, dict):
         raise InvalidRecord(f"a {type(body).__name__}, not an object")
-    if body.get("schema") != SCHEMA:
+    if body.get("schema") != SCHEMA or type(body["schema"]) is not int:
         raise InvalidRecord(f"schema {body.get('schema')!r}; this version reads {SCHEMA}")
     checksum = body.pop("sha256", None)
     try:
@@ -232,8 +237,9 @@ def check_scores(value: Any, where: str) -> None:
     for split, metrics in take(value, where, dict).items():
         for metric, score in take(metrics, f"{where}.{split}", dict).items():
             number(score, f"{where}.{split}.{metric}")
-            if metric in ("accuracy", "ece", "worst_group", "exact_match", "auc") and not -1e-6 <= score <= 1 + 1e-6:
-                raise InvalidRecord(f"{where}.{split}.{metric} is {score}, out of [0, 1]")
+            low, high = RANGES.get(metric, (-math.inf, math.inf))
+            if not low - SLACK <= score <= high + SLACK:
+                raise InvalidRecord(f"{where}.{split}.{metric} is {score}, out of [{low:g}, {high:g}]")
 
 
 def check_curve(value: Any) -> None:

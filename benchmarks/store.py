@@ -101,6 +101,9 @@ class Store:
                     path.unlink()
 
 
+FOLDERS = 4  # family/task/model/algorithm
+
+
 def unwritable(root: Path, error: OSError) -> StoreError:
     """What to tell a user whose results folder refuses a file."""
     return StoreError(
@@ -114,10 +117,13 @@ def read(path: Path) -> Record:
 
     Raises:
         FileNotFoundError: when there is none.
-        InvalidRecord: when it cannot be believed, a link or too large a file among the reasons.
+        InvalidRecord: when it cannot be believed, a link, a pipe or too large a file among the reasons.
     """
     if path.is_symlink():
         raise InvalidRecord("a link; links are not followed")
+    if not path.is_file():
+        path.stat()  # FileNotFoundError where there is nothing
+        raise InvalidRecord("not a regular file")
     if path.stat().st_size > MAX_BYTES:
         raise InvalidRecord(f"{path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     record = parse(path.read_bytes())
@@ -129,10 +135,10 @@ def read(path: Path) -> Record:
 def scan(root: Path) -> Iterator[Record | Damaged]:
     """Every record below a folder, in loose files and in segments, in the order of their paths; what is damaged with
     the reason, untouched."""
-    families = (
-        [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "wandb"] if root.is_dir() else []
-    )
-    for path in sorted(path for folder in families for path in folder.glob("*/*/*/*.json")):
+    for path in record_files(root, FOLDERS) if root.is_dir() else ():
+        if isinstance(path, Damaged):
+            yield path
+            continue
         try:
             yield read(path)
         except (InvalidRecord, OSError) as error:
@@ -143,6 +149,20 @@ def scan(root: Path) -> Iterator[Record | Damaged]:
                 yield Damaged(path, item) if isinstance(item, str) else item
         except (InvalidRecord, OSError) as error:
             yield Damaged(path, str(error))
+
+
+def record_files(folder: Path, depth: int) -> Iterator[Path | Damaged]:
+    """The JSON files so many folders below, in the order of their paths; links are not followed."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        yield Damaged(folder, str(error))
+        return
+    for entry in entries:
+        if not depth and entry.name.endswith(".json"):
+            yield folder / entry.name
+        elif depth and entry.is_dir(follow_symlinks=False) and not (depth == FOLDERS and entry.name == "wandb"):
+            yield from record_files(folder / entry.name, depth - 1)
 
 
 def sync_folder(folder: Path) -> None:

@@ -153,7 +153,10 @@ def unknown(record: Record, suite: Mapping[str, Task]) -> str:
         return f"{record.seconds:g} seconds is no duration"
     if record.status != "ok":
         return ""
-    return unknown_split(record, task.spec) or missing_metric(record, task.spec) or too_large(record)
+    spec = task.spec
+    return (
+        unknown_split(record, spec) or missing_metric(record, spec) or too_large(record) or other_anchor(record, spec)
+    )
 
 
 def unknown_split(record: Record, spec: TaskSpec) -> str:
@@ -183,6 +186,18 @@ def too_large(record: Record) -> str:
     parts = [record.scores, record.last, record.anchors, *(point["scores"] for point in record.curve)]
     values = (value for scores in parts for metrics in scores.values() for value in metrics.values())
     return f"a value beyond {LARGEST:g}" if any(abs(value) > LARGEST for value in values) else ""
+
+
+def other_anchor(record: Record, spec: TaskSpec) -> str:
+    """Where a record brings another value for an anchor that the card knows for every draw; a dose may move it."""
+    if record.trial.dose:
+        return ""
+    for split, constants in spec.constants.items():
+        for name, value in constants.items():
+            brought = record.anchors.get(split, {}).get(name, value)
+            if not math.isclose(brought, value, rel_tol=1e-3, abs_tol=1e-4):
+                return f"anchors: {name} on {split} is {brought:g}, and the card of {spec.id} says {value:g}"
+    return ""
 
 
 def newest_source(found: list[Found]) -> Sorted:

@@ -10,7 +10,7 @@ from statistics import fmean, median
 from benchmarks.cells import Cell, Entrant
 from tasks.types import Task
 
-FEWEST_SHARED = 5  # values that two profiles need in common
+FEWEST_SHARED = 5  # values that two profiles need in common, and half of the entry's own
 FEWEST_OTHERS = 3  # entries that make a median worth standing out from
 SHOWN = 3
 STANDS_OUT = 0.05  # of a score
@@ -56,14 +56,15 @@ def values_of(task: Task, cell: Cell) -> Profile:
 
 
 def nearest(entrant: Entrant, found: Mapping[Entrant, Profile]) -> list[Neighbour]:
-    """The entries of the same protocol that chose most alike, nearest first."""
+    """The entries of other models under the same protocol that chose most alike, nearest first."""
     own = found.get(entrant, {})
+    fewest = max(FEWEST_SHARED, math.ceil(len(own) / 2))
     others = (
         Neighbour(other, distance, shared)
         for other, profile in found.items()
-        if other != entrant and other.protocol == entrant.protocol
+        if other.model != entrant.model and other.protocol == entrant.protocol
         for distance, shared in [between(own, profile)]
-        if shared >= FEWEST_SHARED
+        if shared >= fewest
     )
     return sorted(others, key=lambda n: (n.distance, n.entrant))[:SHOWN]
 

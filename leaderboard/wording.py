@@ -31,9 +31,9 @@ VERDICTS: Mapping[Verdict, tuple[str, str]] = {
 def number(value: float) -> str:
     """A value in few digits with a true minus sign: 0.25, 12, 1,500, 3.1 × 10⁵."""
     if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        exponent = math.floor(math.log10(abs(value)))
-        mantissa = f"{value / 10.0**exponent:.1f}".removesuffix(".0")
-        return f"{mantissa}{THIN}{TIMES}{THIN}10{str(exponent).translate(SUPERSCRIPT)}".replace("-", MINUS)
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        power = str(int(exponent)).translate(SUPERSCRIPT)
+        return f"{mantissa.removesuffix('.0')}{THIN}{TIMES}{THIN}10{power}".replace("-", MINUS)
     return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}").replace("-", MINUS)
 
 

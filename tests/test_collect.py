@@ -150,7 +150,10 @@ def test_the_state_of_a_cell_is_that_of_most_seeds(tmp_path: Path) -> None:
         (replace(record(), seconds=1e300), "1e+300 seconds is no duration"),
         (replace(record(status="failed"), seconds=-1.0), "-1 seconds is no duration"),
         (replace(record(), anchors={}), "cannot summarize seed 0: lacks 'ood'"),
-        (replace(record(), anchors={"ood": {"chance": 1.0, "oracle": 1.0}}), "ZeroDivisionError"),
+        (
+            replace(record(), anchors={"ood": {"chance": 0.5, "oracle": 0.51}}),
+            "anchors: oracle on ood is 0.51, and the card of toy/flat-v1 says 1",
+        ),
     ],
 )
 def test_a_record_that_does_not_fit_its_task_is_refused_and_the_rest_is_built(
@@ -161,6 +164,13 @@ def test_a_record_that_does_not_fit_its_task_is_refused_and_the_rest_is_built(
     (refused,) = collection.refused
     assert why in refused.reason
     assert refused.file == f"results/{bad.trial.folder}/{bad.key}.json"
+
+
+def test_measured_anchors_that_leave_no_scale_are_refused(tmp_path: Path) -> None:
+    suite = {"toy/measured-v1": toy("toy/measured-v1", constants={})}
+    same = replace(record("toy/measured-v1"), anchors={"ood": {"chance": 1.0, "oracle": 1.0}})
+    (refused,) = collect([write(tmp_path / "results", same)], suite).refused
+    assert "ZeroDivisionError" in refused.reason
 
 
 def test_damaged_files_are_listed_with_their_place_and_reason(tmp_path: Path) -> None:
@@ -371,11 +381,11 @@ def test_the_learning_curve_averages_conditions_and_seeds(tmp_path: Path) -> Non
 
 
 def test_every_world_counts_once_in_the_means_of_anchors(tmp_path: Path) -> None:
-    first = replace(record(seed=0), anchors={"ood": {"chance": 0.2, "oracle": 1.0}})
-    again = replace(record(seed=0, model="other"), anchors={"ood": {"chance": 0.2, "oracle": 1.0}})
-    second = replace(record(seed=1), anchors={"ood": {"chance": 0.4, "oracle": 1.0}})
+    first = replace(record(seed=0), anchors={"ood": {"chance": 0.5, "oracle": 1.0, "guess": 0.2}})
+    again = replace(record(seed=0, model="other"), anchors={"ood": {"chance": 0.5, "oracle": 1.0, "guess": 0.2}})
+    second = replace(record(seed=1), anchors={"ood": {"chance": 0.5, "oracle": 1.0, "guess": 0.4}})
     collection = collected(tmp_path, first, again, second)
-    assert anchor_means(collection.cells)["ood"]["chance"] == pytest.approx(0.3)
+    assert anchor_means(collection.cells)["ood"]["guess"] == pytest.approx(0.3)
 
 
 def ideas(n: int) -> dict[str, Task]:

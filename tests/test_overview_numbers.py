@@ -1,4 +1,4 @@
-"""Every number of the overview and of the page of indices, computed again from `results.json` by a second, plain implementation."""
+"""Every number of the overview and of the page of indices, computed again from `results.json`, plainly."""
 
 from __future__ import annotations
 

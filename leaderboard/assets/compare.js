@@ -56,6 +56,8 @@
     return sign + text;
   }
 
+  function count(n, noun) { return n + " " + noun + (n === 1 ? "" : "s"); }
+
   function margin(found) { return found.half === null ? "" : " \u00b1" + found.half.toFixed(2); }
 
   function title(entry) {
@@ -161,7 +163,7 @@
       var words = Object.keys(tally).filter(function (w) { return tally[w]; }).map(function (w) { return tally[w] + " " + w; }).join(", ");
       return make("tr", {}, cells.concat([numberCell(number(beside.mean, true), margin(beside)), numberCell(words)]));
     });
-    var caption = "Mean score over the " + tasks.length + " tasks that all have, " + seeds.length + " seeds that all have everywhere";
+    var caption = "Mean score over what all have: " + count(tasks.length, "task") + ", " + count(seeds.length, "seed") + " on each of them";
     return table(caption, ["Entry", "Mean score", "Difference from the first", "Tasks by 95\u00a0% interval"], rows, "summary-caption");
   }
 
