@@ -81,7 +81,9 @@ def test_an_algorithm_and_a_protocol_can_be_asked_for(page: Page, site: Path) ->
     assert visible and {b.get_attribute("data-protocol") for b in visible} == {"1"}
 
 
-@pytest.mark.parametrize("hash", ["#input=<script>", "#sort=__proto__:0:ascending", "#sort=tasks-table:99:up", "#q=%", "#="])
+@pytest.mark.parametrize(
+    "hash", ["#input=<script>", "#sort=__proto__:0:ascending", "#sort=tasks-table:99:up", "#q=%", "#="]
+)
 def test_an_address_that_nobody_wrote_shows_the_page(page: Page, site: Path, hash: str) -> None:
     page.goto((site / "index.html").as_uri() + hash)
     assert boards(page)
@@ -126,7 +128,8 @@ def entries(site: Path) -> dict[str, Any]:
     found = re.search(r'id="data">(.*?)</script>', (site / "compare.html").read_text(), flags=re.S)
     assert found
     data = json.loads(found[1])
-    return {e["label"]: e for e in data["entries"] if e["headline"] and not e["configuration"]} | {"tasks": data["tasks"]}
+    own = {entry["label"]: entry for entry in data["entries"] if entry["headline"] and not entry["configuration"]}
+    return own | {"tasks": data["tasks"]}
 
 
 def shown(text: str) -> list[float]:
