@@ -15,7 +15,7 @@ from leaderboard.folder import NotOurs, check_out, write
 if TYPE_CHECKING:
     from leaderboard.collect import Collection
     from leaderboard.pictures import Pictures
-    from leaderboard.progress import View
+    from leaderboard.progress_view import View
     from leaderboard.reproductions import Section
     from leaderboard.site import Picture
     from tasks.types import Task
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def built_once(options: argparse.Namespace) -> int:
     """The site as the results are now."""
-    from leaderboard.progress import runs_of, view
+    from leaderboard.progress import runs_of
+    from leaderboard.progress_view import view
 
     now = time.time()
     runs, refused = runs_of(options.results, now, since=now)

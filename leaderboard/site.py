@@ -16,12 +16,12 @@ from markupsafe import Markup, escape
 
 from benchmarks.records import SEGMENT, TASK_ID
 from leaderboard import charts, export, wording
-from leaderboard.boards import boards
+from leaderboard.boards import Board, boards
 from leaderboard.collect import Collection
 from leaderboard.comparison import comparison
 from leaderboard.model_view import field, model_view
 from leaderboard.overview import ambiguous, overview, solutions
-from leaderboard.progress import View, clock, curve, reload_seconds
+from leaderboard.progress_view import View, clock, curve, reload_seconds
 from leaderboard.reproductions import HEADS, INTRODUCTION, Section, tally
 from leaderboard.task_view import task_context
 from tasks.types import SCORE_CLIP, Role, Task, TaskSpec
@@ -49,6 +49,9 @@ ICON = (
 Picture = Callable[[Task], str | None]
 """An SVG of a task's data, or None where there is nothing to draw."""
 
+Render = Callable[..., str]
+"""From a template, the way to the site's root and a context to a page."""
+
 
 def site(
     collection: Collection, picture: Picture, reproduced: Sequence[Section] = (), runs: Sequence[View] = ()
@@ -58,33 +61,50 @@ def site(
     `reproduced` are published numbers, measured again; `runs` are those that go on, and have a page while they do.
     """
     render, shown = renderer(collection, bool(runs)), boards(collection)
-    files = {"index.html": render("index.html", "", **overview(collection, shown))}
+    files = {
+        "index.html": render("index.html", "", **overview(collection, shown)),
+        **task_pages(collection, render, picture),
+        **model_pages(collection, render, shown),
+        "solutions.html": render("solutions.html", "", **solutions(collection)),
+        "compare.html": render("compare.html", "", data=comparison(collection, *pages_and_names(collection.suite))),
+        "reproductions.html": render(
+            "reproductions.html", "", sections=reproduced, heads=HEADS, about=INTRODUCTION, tally=tally(reproduced)
+        ),
+        "method.html": render("method.html", "", clip=SCORE_CLIP),
+        "data.html": render("data.html", ""),
+        "results.json": export.as_json(collection, GENERATOR),
+        "results.csv": export.as_csv(collection),
+    }
+    return files | ({PROGRESS: progress_page(collection, runs)} if runs else {})
+
+
+def task_pages(collection: Collection, render: Render, picture: Picture) -> dict[str, str]:
+    """A page for every task of the suite."""
+    found = {}
     for task in collection.suite.values():
         svg = picture(task)
-        files[task_page(task.spec)] = render(
-            "task.html", "../", **task_context(collection, task), picture=data_uri(themed(svg)) if svg else ""
-        )
+        context = task_context(collection, task) | {"picture": data_uri(themed(svg)) if svg else ""}
+        found[task_page(task.spec)] = render("task.html", "../", **context)
+    return found
+
+
+def model_pages(collection: Collection, render: Render, shown: Sequence[Board]) -> dict[str, str]:
+    """A page for every model: its entries under the headline protocol first, trained plainly first."""
     everyone = field(collection.cells, shown)
-    undosed = sorted(
-        {c.entrant for c in everyone.cells}, key=lambda e: (not e.protocol.is_headline, e.algorithm != "erm", e)
-    )
-    for name in sorted({entrant.model for entrant in collection.entrants}):
-        sections = [model_view(everyone, entrant) for entrant in undosed if entrant.model == name]
-        files[model_page(name)] = render("model.html", "../", name=name, sections=sections)
-    names = {task_id: short_name(task.spec, collection.suite) for task_id, task in collection.suite.items()}
-    pages = {task_id: task_page(task.spec) for task_id, task in collection.suite.items()}
-    files["solutions.html"] = render("solutions.html", "", **solutions(collection))
-    files["compare.html"] = render("compare.html", "", data=comparison(collection, pages, names))
-    files["reproductions.html"] = render(
-        "reproductions.html", "", sections=reproduced, heads=HEADS, introduction=INTRODUCTION, tally=tally(reproduced)
-    )
-    files["method.html"] = render("method.html", "", clip=SCORE_CLIP)
-    files["data.html"] = render("data.html", "")
-    files["results.json"] = export.as_json(collection, GENERATOR)
-    files["results.csv"] = export.as_csv(collection)
-    if runs:
-        files[PROGRESS] = progress_page(collection, runs)
-    return files
+    undosed = {cell.entrant for cell in everyone.cells}
+    ordered = sorted(undosed, key=lambda e: (not e.protocol.is_headline, e.algorithm != "erm", e))
+    return {
+        model_page(name): render(
+            "model.html", "../", name=name, sections=[model_view(everyone, e) for e in ordered if e.model == name]
+        )
+        for name in sorted({entrant.model for entrant in collection.entrants})
+    }
+
+
+def pages_and_names(suite: Mapping[str, Task]) -> tuple[dict[str, str], dict[str, str]]:
+    """Every task's page, and what it is called for short."""
+    pages = {task_id: task_page(task.spec) for task_id, task in suite.items()}
+    return pages, {task_id: short_name(task.spec, suite) for task_id, task in suite.items()}
 
 
 def progress_page(collection: Collection, runs: Sequence[View]) -> str:
@@ -99,8 +119,8 @@ def progress_page(collection: Collection, runs: Sequence[View]) -> str:
     )
 
 
-def renderer(collection: Collection, in_progress: bool = False) -> Callable[..., str]:
-    """A function from a template, the way to the site's root and a context to a page.
+def renderer(collection: Collection, in_progress: bool = False) -> Render:
+    """What writes pages.
 
     `in_progress` says whether there is a page of runs that go on.
     """

@@ -21,7 +21,8 @@ from typing import IO
 
 from leaderboard.collect import Collection
 from leaderboard.folder import NotOurs
-from leaderboard.progress import FOLDER, SILENT_SECONDS, View, runs_of, view
+from leaderboard.progress import FOLDER, SILENT_SECONDS, runs_of
+from leaderboard.progress_view import View, view
 from leaderboard.site import PROGRESS, progress_page
 
 NICE = 10
