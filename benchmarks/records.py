@@ -152,12 +152,7 @@ def parse(text: str | bytes) -> Record:
     raw = text.encode() if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
         raise InvalidRecord(f"{len(raw):,} bytes; at most {MAX_BYTES:,} are read")
-    if nesting(raw) > MAX_DEPTH:
-        raise InvalidRecord(f"nested deeper than {MAX_DEPTH} levels")
-    try:
-        body = json.loads(raw, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecord(f"not JSON: {error}") from error
+    body = plain_json(raw, MAX_DEPTH)
     if not isinstance(body, dict):
         raise InvalidRecord(f"a {type(body).__name__}, not an object")
     if body.get("schema") != SCHEMA or type(body["schema"]) is not int:
@@ -311,6 +306,20 @@ def clean_text(text: str, limit: int = MAX_TEXT) -> str:
         return safe
     half = limit // 2 - 10
     return f"{safe[:half]}\n[...]\n{safe[-half:]}"
+
+
+def plain_json(raw: bytes, max_depth: int) -> Any:
+    """JSON of strangers: not too deep, no key twice, no NaN.
+
+    Raises:
+        InvalidRecord: saying what is wrong.
+    """
+    if nesting(raw) > max_depth:
+        raise InvalidRecord(f"nested deeper than {max_depth} levels")
+    try:
+        return json.loads(raw, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"not JSON: {error}") from error
 
 
 def nesting(raw: bytes) -> int:

@@ -6,7 +6,6 @@ machine is out of reach: nobody can tell the two apart, so a reader is told sinc
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -25,11 +24,9 @@ from benchmarks.records import (
     check_texts,
     clean_text,
     integer,
-    nesting,
     number,
-    refuse_constant,
+    plain_json,
     take,
-    unique_keys,
 )
 
 SCHEMA = 1
@@ -212,12 +209,7 @@ def parse(raw: bytes) -> Run:
     Raises:
         InvalidRecord: saying what is wrong.
     """
-    if nesting(raw) > MAX_DEPTH:
-        raise InvalidRecord(f"nested deeper than {MAX_DEPTH} levels")
-    try:
-        body = json.loads(raw, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRecord(f"not JSON: {error}") from error
+    body = plain_json(raw, MAX_DEPTH)
     if take(body, "the file", dict).get("schema") != SCHEMA:
         raise InvalidRecord(f"schema {str(body.get('schema'))[:20]!r}; this version reads {SCHEMA}")
     check_texts(body)

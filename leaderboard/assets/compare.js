@@ -152,7 +152,7 @@
     var seeds = Object.keys(means[0]);
     var rows = entries.map(function (entry, k) {
       var own = seeds.map(function (seed) { return means[k][seed]; });
-      var cells = [make("th", { scope: "row" }, [key(k), " " + title(entry)])];
+      var cells = [make("th", { scope: "row" }, [make("span", { "class": "entry" }, [key(k), title(entry)])])];
       if (!seeds.length) return make("tr", {}, cells.concat([numberCell("no common seed"), numberCell("\u2013"), numberCell("\u2013")]));
       var found = estimate(own);
       cells.push(numberCell(number(found.mean), margin(found)));
