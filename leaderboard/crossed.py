@@ -6,7 +6,6 @@ score moves with the dose of a sweep, and how its variance divides into model, a
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +18,9 @@ from benchmarks.selection import RULES, Rule
 from benchmarks.statistics import Components, mean_of_means, variance_components
 from leaderboard import wording
 from leaderboard.collect import Collection
+from leaderboard.doses import dose_views
 from leaderboard.wording import estimate_text, score_text
 from tasks.card import table
-from tasks.types import Task
 
 READING = (
     "A score is 0 for the floor's solution and 1 for the ceiling's; seeds that failed or did not train count as -0.25. "
@@ -48,12 +47,21 @@ def markdown(collection: Collection) -> str:
             by_protocol[replace(cell.entrant.protocol, dose=HEADLINE.dose)].append(cell)
     parts = [READING]
     for protocol in sorted(by_protocol, key=lambda p: (not p.is_headline, p)):
-        plain = [cell for cell in by_protocol[protocol] if cell.entrant.protocol == protocol]
+        own = several_ways(by_protocol[protocol])
+        plain = [cell for cell in own if cell.entrant.protocol == protocol]
         parts += [f"## {wording.sentence_case(protocol.label)}", *sections(plain)]
-        parts += dose_tables(by_protocol[protocol]) if not protocol.sees_test else []
+        parts += dose_tables(own) if not protocol.sees_test else []
         if protocol.is_headline:
             parts += variance_table(collection, plain)
     return "\n\n".join(parts) + "\n"
+
+
+def several_ways(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of models that were trained in more than one way; all, where none was."""
+    ways: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        ways[cell.entrant.model].add(cell.entrant.algorithm)
+    return [cell for cell in cells if len(ways[cell.entrant.model]) > 1] or list(cells)
 
 
 def sections(cells: Sequence[Cell]) -> list[str]:
@@ -121,31 +129,21 @@ def pooled_text(groups: Sequence[Sequence[float]]) -> str:
 
 
 def dose_tables(cells: Sequence[Cell]) -> list[str]:
-    """For every task and knob that was turned under one protocol: doses down, entries across."""
-    by_knob: dict[tuple[str, str], dict[tuple[float, str], Cell]] = defaultdict(dict)
-    as_it_is: dict[str, dict[str, Cell]] = defaultdict(dict)
-    for cell in cells:
-        dose = json.loads(cell.entrant.protocol.dose)
-        for name, value in dose.items():
-            by_knob[cell.task.spec.id, name][value, cell.entrant.label] = cell
-        if not dose:
-            as_it_is[cell.task.spec.id][cell.entrant.label] = cell
+    """For every task and knob that was turned: doses down, the entries that met more than one of them across."""
+    tasks = {cell.task.spec.id: cell.task for cell in cells}
     parts = []
-    for (task_id, knob), found in sorted(by_knob.items()):
-        own = own_dose(next(iter(found.values())).task, knob)
-        found |= {(own, label): cell for label, cell in as_it_is[task_id].items()}
-        labels = sorted({label for _, label in found})
-        rows = [
-            [f"{value:g}{' (own)' if value == own else ''}", *(score_text(found.get((value, x))) for x in labels)]
-            for value in sorted({value for value, _ in found})
-        ]
-        parts += [f"#### {task_id}: {knob}", table([knob, *labels], rows)]
+    for task_id, task in sorted(tasks.items()):
+        for view in dose_views(task, [cell for cell in cells if cell.task.spec.id == task_id]):
+            rows = [
+                [
+                    f"{value:g}{' (own)' if value == view.knob.own else ''}",
+                    *(score_text(by_value.get(value)) for by_value in view.rows.values()),
+                ]
+                for value in view.values
+            ]
+            heads = [view.knob.name, *(entrant.label for entrant in view.rows)]
+            parts += [f"#### {task_id}: {view.knob.name} ({view.knob.unit})", table(heads, rows)]
     return ["### Dose and response", *parts] if parts else []
-
-
-def own_dose(task: Task, knob: str) -> float:
-    """The value that a knob has in the task as it stands."""
-    return next(dose.own for dose in task.spec.doses if dose.name == knob)
 
 
 def variance_table(collection: Collection, cells: Sequence[Cell]) -> list[str]:

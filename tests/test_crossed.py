@@ -22,7 +22,7 @@ class Dosed(type(toy("toy/x-v1"))):  # type: ignore[misc]
 
 
 SUITE: dict[str, Task] = {
-    "toy/flat-v1": Dosed(toy("toy/flat-v1", doses=(Dose("strength", (0.0, 0.5, 1.0), 0.5, ""),)).spec)
+    "toy/flat-v1": Dosed(toy("toy/flat-v1", doses=(Dose("strength", (0.0, 0.5, 1.0), 0.5, "share"),)).spec)
 }
 
 
@@ -81,9 +81,16 @@ def test_an_algorithm_that_does_not_apply_has_no_column(tmp_path: Path) -> None:
 
 def test_doses_stand_beside_the_task_as_it_is(tmp_path: Path) -> None:
     text = page(tmp_path, [*four(), *four(dose={"strength": 1.0})])
-    assert "#### toy/flat-v1: strength" in text
+    assert "#### toy/flat-v1: strength (share)" in text
     assert [line[0] for line in rows(text, "0.5 (own)") + rows(text, "1")] == ["0.5 (own)", "1"]
     assert "Where the variance lies" in text
+
+
+def test_a_model_that_was_trained_in_one_way_stands_in_no_table_and_takes_no_variance_away(tmp_path: Path) -> None:
+    text = page(tmp_path, [*four(), record("toy/flat-v1", "plain"), record("toy/flat-v1", "plain", 1)])
+    assert "| plain |" not in text and "Where the variance lies" in text
+    alone = page(tmp_path / "alone", [record("toy/flat-v1", "plain")])
+    assert "| plain |" in alone, "where nobody was trained in several ways all are shown"
 
 
 def test_variance_divides_into_model_algorithm_configuration_and_seed(tmp_path: Path) -> None:
