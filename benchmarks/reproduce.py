@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=positive_int, metavar="N", help="seeds 0 .. N-1 (default: each reproduction's own)")
     add("--results", type=Path, default=Path("reproductions"), metavar="DIR", help="default: reproductions")
     add("--jobs", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
+    add("--kept", action="store_true", help="compute nothing: show what --results has, with as many seeds as there are")
     add("--json", type=Path, metavar="FILE", help="write all that is shown, and every value, to a file")
     add("--list", action="store_true", help="list the reproductions")
     return found
@@ -93,6 +94,9 @@ def run(options: argparse.Namespace, entries: Sequence[Reproduction]) -> int:
     chunks = [chunk for entry in entries for chunk in _chunks.chunks_of(entry, options.seeds)]
     lines = {entry.name: reproductions.lines_of(entry) for entry in entries}
     kept = {c: found for c in chunks if (found := kept_result(console, c, options.results, lines[c.entry]))}
+    if options.kept:
+        chunks = list(kept)
+        entries = [entry for entry in entries if any(chunk.entry == entry.name for chunk in kept)]
     missing = [chunk for chunk in chunks if chunk not in kept]
     parts = _tables.counted(len(chunks), "part")
     console.print(f"{parts}: {len(kept)} done, {len(missing)} to compute", highlight=False)

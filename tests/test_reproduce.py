@@ -204,6 +204,18 @@ def test_what_is_kept_is_not_computed_again(
     assert "1.15 ± 0.21" in printed and "1.1 ± 0.1" in printed and "0 to 3" in printed
 
 
+def test_what_is_kept_can_be_shown_before_the_rest_is_computed(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_toy(tmp_path, "--kept") == 0
+    assert "0 parts: 0 done, 0 to compute" in capsys.readouterr().out
+    assert run_toy(tmp_path, "--seeds", "2") == 0
+    assert run_toy(tmp_path, "--kept", "--json", str(tmp_path / "some.json")) == 0
+    assert toy.calls == [[0, 1]], "nothing is computed"
+    (line, _) = json.loads((tmp_path / "some.json").read_text())["entries"]["toy"]["lines"]
+    assert (line["n"], line["values"]) == (2, [1.0, 1.1])
+
+
 def test_an_interrupted_command_does_the_rest(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _workers.compute_all
 
