@@ -118,8 +118,8 @@ LINES: Mapping[str, Mapping[str, Line]] = {
                 value,
                 n=50,
                 last_digit=0.001,
-                explanation="the published spread of ANDMask's average is .023, five times that of our worlds, and that "
-                "of an environment is not printed, so the band has ours alone",
+                explanation="the published spread of ANDMask's average is .023, five times that of our worlds; that of "
+                "an environment is not printed, so the band has ours alone",
             )
             for env, value in ((0, 0.421), (1, 0.492))
         },
