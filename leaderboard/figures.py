@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # drawing reads what is on this machine
     from leaderboard.collect import collect  # imports torch, which --help does without
-    from leaderboard.paper import groups, paper
+    from leaderboard.paper.contents import groups, paper
     from tasks.registry import UnknownName
 
     try:

@@ -38,7 +38,7 @@ DOORS = {
     "huggingface_hub": {"tasks/hub.py"},
     "ray": {"benchmarks/launchers/ray.py"},
     "submitit": {"benchmarks/launchers/slurm.py"},
-    "matplotlib": {"tasks/picture.py", "leaderboard/plots.py"},
+    "matplotlib": {"tasks/picture.py", "leaderboard/paper/plots.py"},
     "jinja2": {"leaderboard/site.py"},
 }
 LOOP_OF_ONE_S_OWN = "examples/own_loop.py"

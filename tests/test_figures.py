@@ -20,14 +20,15 @@ from toy_results import SUITE, Toy, record, toy, write
 
 import leaderboard
 from benchmarks.records import Record
-from leaderboard import figures, folder, plots
-from leaderboard.bibtex import SUITE_TITLE, bibliography
+from leaderboard import figures, folder
 from leaderboard.collect import Collection, collect
 from leaderboard.folder import NotOurs
-from leaderboard.latex import text
-from leaderboard.paper import Files, groups, paper
-from leaderboard.paper_table import letters
-from leaderboard.plots import Tile
+from leaderboard.paper import plots
+from leaderboard.paper.bibtex import SUITE_TITLE, bibliography
+from leaderboard.paper.contents import Files, groups, paper
+from leaderboard.paper.latex import text
+from leaderboard.paper.plots import Tile
+from leaderboard.paper.tables import letters
 from tasks.registry import UnknownName
 from tasks.types import Dose, Source, Task
 

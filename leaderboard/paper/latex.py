@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from itertools import pairwise
 
-from leaderboard.paper_table import Entry, Grid
+from leaderboard.paper.tables import Entry, Grid
 from leaderboard.wording import VERDICTS, minus_zero
 
 SPECIAL: Mapping[str, str] = {

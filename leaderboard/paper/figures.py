@@ -9,14 +9,15 @@ from statistics import fmean
 
 from benchmarks.cells import FAILURES, Cell, Entrant
 from benchmarks.statistics import Estimate
-from leaderboard import axes, charts, plots
+from leaderboard import axes, charts
 from leaderboard.axes import Anchors
 from leaderboard.boards import Board, Row, ranking
 from leaderboard.crossed import names as crossed_names
 from leaderboard.curves import Curve, Point, known_anchors, ladders, severity_curves
 from leaderboard.doses import DoseView
-from leaderboard.paper_table import has_totals, mean_name, places
-from leaderboard.plots import Curves, Draw, Mark, Plane, PlanePoint, Ranked, SeedLine, Series, Sign, Span, Tile
+from leaderboard.paper import plots
+from leaderboard.paper.plots import Curves, Draw, Mark, Plane, PlanePoint, Ranked, SeedLine, Series, Sign, Span, Tile
+from leaderboard.paper.tables import has_totals, mean_name, places
 from leaderboard.task_view import anchor_curve, means, measured_anchors
 from leaderboard.wording import count, number
 from tasks.types import SCORE_CLIP, Task, TaskSpec

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from urllib.parse import quote
 
 from benchmarks.records import digest
-from leaderboard.latex import text
+from leaderboard.paper.latex import text
 from tasks.card import bibtex_authors
 from tasks.types import Source, Task
 

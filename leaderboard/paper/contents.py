@@ -14,15 +14,14 @@ from functools import cached_property
 from importlib.metadata import version
 
 from benchmarks.cells import Cell, Entrant, Protocol
-from leaderboard import plots
-from leaderboard.bibtex import bibliography
 from leaderboard.boards import boards
 from leaderboard.collect import Collection, Refused
 from leaderboard.doses import dose_views, undosed_entrant
 from leaderboard.export import board_csv, cells_csv
-from leaderboard.latex import table
 from leaderboard.overview import ambiguous
-from leaderboard.paper_figures import (
+from leaderboard.paper import plots
+from leaderboard.paper.bibtex import bibliography
+from leaderboard.paper.figures import (
     Drawing,
     crossed_drawing,
     dose_drawing,
@@ -35,8 +34,9 @@ from leaderboard.paper_figures import (
     scale_of,
     seed_drawing,
 )
-from leaderboard.paper_table import Grid, crossed_grid, grid
-from leaderboard.plots import Format, Mark
+from leaderboard.paper.latex import table
+from leaderboard.paper.plots import Format, Mark
+from leaderboard.paper.tables import Grid, crossed_grid, grid
 from leaderboard.site import GENERATOR, short_name
 from leaderboard.wording import count, number
 from tasks.types import SCORE_CLIP, Task

@@ -1,0 +1,1 @@
+"""What a paper takes from results: figures, tables, captions, sources."""
