@@ -13,6 +13,7 @@ from rich.console import Console
 
 from baselines.references import Reference, UnusableClass
 from benchmarks import check, report, tuning
+from benchmarks.findings import printable
 from benchmarks.frame import frame
 from benchmarks.jobs import Job, plan, swept
 from benchmarks.live import Journal
@@ -164,7 +165,8 @@ def warn_of_broken_contract(reference: Reference, console: Console) -> None:
     broken = [finding for finding in check.findings_of(reference) if finding.verdict == "broken"]
     for finding in broken:
         where = f"{finding.problem}: " if finding.problem else ""
-        console.print(f"{reference.name}: {where}{finding.clause}: {finding.detail}", style="yellow", markup=False)
+        told = f"{reference.name}: {where}{finding.clause}: {printable(finding.detail)}"
+        console.print(told, style="yellow", markup=False, highlight=False)
     if broken:
         console.print(f"{reference.name} breaks the contract; python -m benchmarks.check shows every clause")
 

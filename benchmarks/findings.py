@@ -12,6 +12,7 @@ from benchmarks.records import clean_text
 
 Verdict = Literal["ok", "broken", "note", "skipped"]
 ROOT = Path(__file__).parents[1]
+LONGEST = 500  # characters of a detail: an error may hold a whole tensor
 NOT_THEIRS = (ROOT / "baselines", ROOT / "benchmarks", Path(json.__file__).parent)
 
 
@@ -35,5 +36,5 @@ def say(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """A detail in one line without what a terminal would obey."""
-    return " ".join(clean_text(text).split())
+    """A detail in one line, neither long nor with what a terminal would obey."""
+    return clean_text(" ".join(clean_text(text).split()), LONGEST)

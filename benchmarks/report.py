@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.cells import FAILURES, FLAG_WORDS, Cell, Protocol, cells_of, entrant_of
-from benchmarks.records import STATUSES, Record
+from benchmarks.findings import LONGEST
+from benchmarks.records import STATUSES, Record, clean_text
 from tasks.types import Axis, TaskSpec
 
 MODEL_WIDTH = 12
@@ -142,7 +143,7 @@ def print_failures(console: Console, records: Sequence[Record]) -> None:
         example = found[0].trial
         console.print(
             f"[red]{status}[/] {escape(entry)}, {len(found)} trial{'s' * (len(found) > 1)} "
-            f"(such as {escape(example.task)}, seed {example.seed}): {escape(reason)}",
+            f"(such as {escape(example.task)}, seed {example.seed}): {escape(clean_text(reason, LONGEST))}",
             highlight=False,
         )
     if len(groups) > FAILURES_SHOWN:
@@ -159,7 +160,9 @@ def print_skips(console: Console, records: Sequence[Record]) -> None:
         entries = list(dict.fromkeys(entrant_of(record).label for record in found))
         more = f" and {len(entries) - ENTRIES_NAMED} more" if len(entries) > ENTRIES_NAMED else ""
         who = escape(", ".join(entries[:ENTRIES_NAMED]) + more)
-        console.print(f"[dim]skipped, {len(found)} trials ({who}): {escape(reason)}[/]", highlight=False)
+        console.print(
+            f"[dim]skipped, {len(found)} trials ({who}): {escape(clean_text(reason, LONGEST))}[/]", highlight=False
+        )
     if len(groups) > FAILURES_SHOWN:
         console.print(f"[dim]and {len(groups) - FAILURES_SHOWN} more reasons to skip, in the result files[/]")
 

@@ -46,7 +46,7 @@ def comparison(collection: Collection, page_of: Mapping[str, str], name_of: Mapp
                 "page": page_of[task],
                 "family": by_id[task].family,
                 "input": by_id[task].entry.input,
-                "tags": list(by_id[task].entry.tags),
+                "ranked": "control" not in by_id[task].entry.tags and not by_id[task].entry.optional,
             }
             for task in tasks
         ],

@@ -74,6 +74,15 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
     assert first.scores == second.scores and first.curve == second.curve and first.data == second.data
 
 
+def test_an_error_with_a_megabyte_to_say_costs_a_few_lines(tmp_path: Path) -> None:
+    source = "class Net:\n    def __init__(self, problem):\n        raise RuntimeError('too much ' + 'A' * 1_000_000)\n"
+    (tmp_path / "loud.py").write_text(source)
+    done = call("--task", "linear-unit-1", "--model", f"{tmp_path / 'loud.py'}:Net", "--seeds", "1",
+                "--results", tmp_path / "results", "--wandb", "disabled")  # fmt: skip
+    assert done.returncode == 1
+    assert "RuntimeError: too much" in done.stdout and len(done.stdout) < 6000
+
+
 def test_failures_are_rows_with_a_reason_and_exit_status_1(tmp_path: Path) -> None:
     done = call("--task", "linear-unit-1", "--model", f"{MODELS}:RaisesInConstructor", f"{MODELS}:Plain",
                 "--seeds", "1", "--results", tmp_path, "--budget-scale", "0.05", "--wandb", "disabled")  # fmt: skip

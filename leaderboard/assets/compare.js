@@ -163,7 +163,7 @@
       var words = Object.keys(tally).filter(function (w) { return tally[w]; }).map(function (w) { return tally[w] + " " + w; }).join(", ");
       return make("tr", {}, cells.concat([numberCell(number(beside.mean, true), margin(beside)), numberCell(words)]));
     });
-    var caption = "Mean score over what all have: " + count(tasks.length, "task") + ", " + count(seeds.length, "seed") + " on each of them";
+    var caption = "Mean score over what all have, of any family and input, controls and optional tasks left out: " + count(tasks.length, "task") + ", " + count(seeds.length, "seed") + " on each of them";
     return table(caption, ["Entry", "Mean score", "Difference from the first", "Tasks by 95\u00a0% interval"], rows, "summary-caption");
   }
 
@@ -210,7 +210,8 @@
     if (!tasks.length) {
       place.appendChild(make("p", {}, ["There is no task on which all of these have a score."]));
     } else {
-      place.appendChild(summary(entries, tasks));
+      var ranked = tasks.filter(function (t) { return t.task.ranked; });
+      if (ranked.length) place.appendChild(summary(entries, ranked));
       place.appendChild(details(entries, tasks));
     }
     leftOut(entries).forEach(function (element) { place.appendChild(element); });
@@ -223,10 +224,14 @@
       .filter(function (id, i, all) { return id && all.indexOf(id) === i; });
   }
 
+  function asked() {
+    var text = new URLSearchParams(location.hash.slice(1)).get("with") || "";
+    return text.split(",").filter(function (id, i, all) { return id && all.indexOf(id) === i; });
+  }
+
   function fromAddress() {
-    var listed = (new URLSearchParams(location.hash.slice(1)).get("with") || "").split(",");
-    var known = listed.filter(function (id, i) { return Object.hasOwn(byId, id) && listed.indexOf(id) === i; }).slice(0, MOST);
-    return known.length ? known : fullest().slice(0, 2).map(function (entry) { return entry.id; });
+    var known = asked().filter(function (id) { return Object.hasOwn(byId, id); }).slice(0, MOST);
+    return asked().length ? known : fullest().slice(0, 2).map(function (entry) { return entry.id; });
   }
 
   // those with scores on the most tasks first
@@ -249,6 +254,8 @@
     var ids = fromAddress();
     form.querySelectorAll("select").forEach(function (select, i) { select.value = ids[i] || ""; });
     show(chosen());
+    var unknown = asked().filter(function (id) { return !Object.hasOwn(byId, id); });
+    if (unknown.length) place.prepend(make("p", { role: "status" }, ["Not among these results: " + unknown.join(", ").slice(0, 200) + "."]));
   }
 
   var labels = {};
