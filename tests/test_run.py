@@ -75,8 +75,10 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_an_error_with_a_megabyte_to_say_costs_a_few_lines(tmp_path: Path) -> None:
-    source = "class Net:\n    def __init__(self, problem):\n        raise RuntimeError('too much ' + 'A' * 1_000_000)\n"
-    (tmp_path / "loud.py").write_text(source)
+    (tmp_path / "loud.py").write_text(
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, problem):\n"
+        "        raise RuntimeError('too much ' + 'A' * 1_000_000)\n"
+    )
     done = call("--task", "linear-unit-1", "--model", f"{tmp_path / 'loud.py'}:Net", "--seeds", "1",
                 "--results", tmp_path / "results", "--wandb", "disabled")  # fmt: skip
     assert done.returncode == 1
