@@ -57,11 +57,11 @@ def markdown(collection: Collection) -> str:
 
 
 def several_ways(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells of models that were trained in more than one way; all, where none was."""
-    ways: dict[str, set[str]] = defaultdict(set)
+    """The cells of models that were trained in more than one way on that task; all, where none was."""
+    ways: dict[tuple[str, str], set[str]] = defaultdict(set)
     for cell in cells:
-        ways[cell.entrant.model].add(cell.entrant.algorithm)
-    return [cell for cell in cells if len(ways[cell.entrant.model]) > 1] or list(cells)
+        ways[cell.task.spec.id, cell.entrant.model].add(cell.entrant.algorithm)
+    return [cell for cell in cells if len(ways[cell.task.spec.id, cell.entrant.model]) > 1] or list(cells)
 
 
 def sections(cells: Sequence[Cell]) -> list[str]:
