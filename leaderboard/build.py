@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tasks.types import Task
 
 OK, FAILED, BAD_USAGE = 0, 1, 2
-REFUSED_SHOWN = 5
 PUBLIC = Path(__file__).parent / "public"
 REPRODUCTIONS = Path(__file__).parent / "reproductions.json"
 
@@ -39,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_out(options.out)
         return watched(options) if options.watch else built_once(options)
-    except (NotOurs, FileNotFoundError) as error:
+    except (NotOurs, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
 
 
 def built_once(options: argparse.Namespace) -> int:
     """The site as the results are now."""
+    from leaderboard.collect import told
     from leaderboard.progress import runs_of
     from leaderboard.progress_view import view
 
@@ -54,11 +54,8 @@ def built_once(options: argparse.Namespace) -> int:
     for reason in refused:
         print(f"ignored {reason}", file=sys.stderr)
     collection = build(options, pictures(), [view(run, now) for run in runs])
-    for record in collection.refused[:REFUSED_SHOWN]:
-        print(f"refused {record.file}: {record.reason}", file=sys.stderr)
-    if len(collection.refused) > REFUSED_SHOWN:
-        more = len(collection.refused) - REFUSED_SHOWN
-        print(f"refused {more} more; {options.out / 'data.html'} lists them all", file=sys.stderr)
+    for line in told(collection.refused, options.out / "data.html"):
+        print(line, file=sys.stderr)
     print(f"{collection.n_records:,} results, {len(collection.cells):,} cells: {options.out / 'index.html'}")
     return OK
 

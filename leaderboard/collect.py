@@ -17,6 +17,7 @@ from benchmarks.records import Record, Trial, canonical, clean_text, digest
 from benchmarks.store import Damaged, scan
 from tasks.types import Scores, Task, TaskSpec
 
+REFUSED_TOLD = 5
 LONGEST = 1e9  # seconds; 32 years
 SUMMARY_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -27,6 +28,13 @@ class Refused:
 
     file: str
     reason: str
+
+
+def told(refused: Sequence[Refused], rest_in: Path | None = None) -> list[str]:
+    """The first refusals as lines for a terminal, and how many there are more, with the file that lists them all."""
+    lines = [f"refused {each.file}: {each.reason}" for each in refused[:REFUSED_TOLD]]
+    more, where = len(refused) - REFUSED_TOLD, f"; {rest_in} lists them all" if rest_in else ""
+    return [*lines, f"refused {more} more{where}"] if more > 0 else lines
 
 
 @dataclass(frozen=True)

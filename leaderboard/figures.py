@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leaderboard.build import BAD_USAGE, OK, PUBLIC, REFUSED_SHOWN, suite
+from leaderboard.build import BAD_USAGE, OK, PUBLIC, suite
 from leaderboard.folder import NotOurs, check_out, write
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = parser().parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"  # drawing reads what is on this machine
-    from leaderboard.collect import collect  # imports torch, which --help does without
+    from leaderboard.collect import collect, told  # imports torch, which --help does without
     from leaderboard.paper.contents import groups, paper
     from tasks.registry import UnknownName
 
@@ -43,14 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not groups(chosen, options.crossed):
             raise NothingToDraw(nothing(chosen))
         write(options.out, paper(chosen, options.format, options.crossed), MARKER)
-    except (NotOurs, FileNotFoundError, UnknownName, NothingToDraw) as error:
+    except (NotOurs, OSError, UnknownName, NothingToDraw) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    for refused in collection.refused[:REFUSED_SHOWN]:
-        print(f"refused {refused.file}: {refused.reason}", file=sys.stderr)
-    if len(collection.refused) > REFUSED_SHOWN:
-        more = len(collection.refused) - REFUSED_SHOWN
-        print(f"refused {more} more; {options.out / 'captions.md'} lists them all", file=sys.stderr)
+    for line in told(collection.refused, options.out / "captions.md"):
+        print(line, file=sys.stderr)
     print(f"{collection.n_records:,} results, {len(chosen.cells):,} cells: {options.out / 'captions.md'}")
     return OK
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from benchmarks.cells import Cell, Entrant
 from leaderboard import crossed, wording
 from leaderboard.boards import INPUT_KINDS, input_kind
-from leaderboard.collect import Collection, collect
+from leaderboard.build import suite
+from leaderboard.collect import Collection, collect, told
 from leaderboard.profiles import lines
 from leaderboard.site import KIND_NAMES
 from tasks import registry
 from tasks.card import table
 
 OK, BAD_USAGE = 0, 2
-REFUSED_SHOWN = 5
 NOTHING = (
     "no result under the headline protocol (budget scale 1, no search, no dose), and {} cells under others; --crossed "
     "shows those"
@@ -96,15 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"  # reading results asks no server
     try:
         chosen = {entry.id for entry in registry.select(options.task)}
-        suite = {task_id: registry.load(task_id) for task_id in registry.entries()}
-        collection = only(collect(options.results, suite), chosen)
+        collection = only(collect(options.results, suite()), chosen)
     except (registry.UnknownName, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
-    for refused in collection.refused[:REFUSED_SHOWN]:
-        print(f"refused {refused.file}: {refused.reason}", file=sys.stderr)
-    if len(collection.refused) > REFUSED_SHOWN:
-        print(f"refused {len(collection.refused) - REFUSED_SHOWN} more", file=sys.stderr)
+    for line in told(collection.refused):
+        print(line, file=sys.stderr)
     if not any(options.crossed or cell.entrant.protocol.is_headline for cell in collection.cells):
         print(f"error: {NOTHING.format(len(collection.cells))}", file=sys.stderr)
         return BAD_USAGE

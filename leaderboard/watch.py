@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from leaderboard.collect import Collection
+from leaderboard.collect import Collection, told
 from leaderboard.folder import NotOurs
 from leaderboard.progress import FOLDER, SILENT_SECONDS, runs_of
 from leaderboard.progress_view import View, view
@@ -89,6 +89,8 @@ class Watch:
         clock, fingerprint = time.monotonic(), self.fingerprint()
         try:
             self.collection = self.build(views, draw)
+            for line in told(self.collection.refused, self.out / "data.html"):
+                self.warn(line)
             self.seen, self.had_page = fingerprint, bool(views)
         except (OSError, NotOurs) as error:
             self.warn(f"this build failed, the site is as it was: {error}")

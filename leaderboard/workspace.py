@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -30,6 +31,7 @@ INSTALL = "pip install 'wandb-workspaces>=0.4.13,<0.5'"
 HOST = "api.wandb.ai"
 REPORT_TABLES = ("cells", "failures")
 MOST_BARS = 60
+PROJECT = re.compile(r"[^/\\#?%:\x00-\x1f]{1,128}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the view as JSON (default: print it)")
     parser.add_argument("--push", action="store_true", help="save the view in the project")
     options = parser.parse_args(arguments)
+    if not PROJECT.fullmatch(options.project):
+        return refuse(f"{options.project!r} is no name of a W&B project: 1 to 128 characters, none of / \\ # ? % :")
     if options.push and (reason := cannot_push(options.entity, os.environ, Path.home())):
         return refuse(reason)
     try:
@@ -53,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return push(view)
     text = json.dumps(as_json(view), indent=1, sort_keys=True) + "\n"
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        try:
+            options.out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return refuse(f"the view cannot be written: {error}; name another file with --out")
         print(f"{sum(len(s.panels) for s in view.sections)} panels in {len(view.sections)} sections: {options.out}")
     else:
         sys.stdout.write(text)
