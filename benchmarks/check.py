@@ -316,7 +316,7 @@ def inspect_in_worker(reference: str, folder: str) -> None:
 
 def findings_of(model: Reference) -> list[Finding]:
     """What a process of its own finds out about a class, within a minute."""
-    from benchmarks.supervisor import start_forkserver
+    from benchmarks.forkserver import start_forkserver
 
     with tempfile.TemporaryDirectory(prefix="offpiste-check-") as folder:
         arguments = (json.dumps(asdict(model)), folder)

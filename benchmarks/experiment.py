@@ -15,7 +15,7 @@ from baselines.references import Reference, UnusableClass
 from benchmarks import check, report, tuning
 from benchmarks.findings import printable
 from benchmarks.frame import frame
-from benchmarks.jobs import Job, plan, swept
+from benchmarks.jobs import Job, plan, stacks, swept
 from benchmarks.live import Journal
 from benchmarks.progress import Display, duration
 from benchmarks.records import Record, Status
@@ -65,7 +65,7 @@ class Experiment:
             Supervisor(self.store, self.options.jobs, MEMORY_GIB, modules_of(missing)) as supervisor,
             Display(self.console, len(missing), expected, self.options.jobs) as display,
         ):
-            for event in supervisor.run(missing):
+            for event in supervisor.run(stacks(missing, self.options.jobs), before):
                 if isinstance(event, Started):
                     display.started(event.job)
                     self.journal.started(event.job)

@@ -13,16 +13,22 @@ from tasks.registry import Entry
 from tasks.registry import load as load_task
 from tasks.seeds import PUBLIC_WORD
 
+LARGEST_STACK = 20
+
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to run one trial. `seconds` is the wall-clock limit, `commit` the code's for provenance."""
+    """What a worker needs to run one trial. `seconds` is the wall-clock limit, `commit` the code's for provenance.
+
+    `alone` says why it is not trained together with other seeds; empty where that is still open.
+    """
 
     trial: Trial
     model: Reference
     algorithm: Reference
     seconds: float
     commit: str = ""
+    alone: str = ""
 
     def varied(self, **changes: Any) -> Job:
         """The same job with some fields of its trial replaced."""
@@ -74,6 +80,19 @@ def plan(
         for algorithm in algorithms
         for condition in load_task(entry.id).spec.conditions
     ]
+
+
+def stacks(jobs: Sequence[Job], slots: int) -> list[tuple[Job, ...]]:
+    """The jobs in groups that differ in their seeds alone and may be trained at once, in the order of their first.
+
+    Groups are small enough to keep all slots at work.
+    """
+    size = max(1, min(LARGEST_STACK, len(jobs) // slots))
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        cell = "" if job.alone else job.varied(seed=0).trial.key
+        groups.setdefault(cell or job.trial.key, []).append(job)
+    return [tuple(group[i : i + size]) for group in groups.values() for i in range(0, len(group), size)]
 
 
 def swept(jobs: Iterable[Job], doses: Sequence[str]) -> Iterator[Job]:

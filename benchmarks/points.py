@@ -20,9 +20,8 @@ from tasks.registry import load
 from tasks.types import Role, Scores, TaskSpec
 
 if TYPE_CHECKING:
-    from benchmarks.training import Point
+    from benchmarks.replica import Point
 
-FILE = "points.json"
 MAX_BYTES = 100_000
 MOST = 60
 LARGEST = 1e12
@@ -35,8 +34,8 @@ Points = Sequence[dict[str, float | None]]
 class Teller:
     """The trial's end: called with every measured point of a training."""
 
-    def __init__(self, home: Path, task: str) -> None:
-        self.path, self.task = home / FILE, task
+    def __init__(self, path: Path, task: str) -> None:
+        self.path, self.task = path, task
         self.points: list[dict[str, float | None]] = []
 
     def __call__(self, point: Point) -> None:
@@ -45,6 +44,11 @@ class Teller:
         with suppress(OSError):  # a full disk is no reason to fail a trial
             temporary.write_text(json.dumps(thinned(self.points)))
             os.replace(temporary, self.path)
+
+
+def points_file(home: Path, key: str) -> Path:
+    """Where a trial tells its points; trials that are trained at once share a home."""
+    return home / f"points-{key}.json"
 
 
 def told(point: Point, spec: TaskSpec) -> dict[str, float | None]:
@@ -75,11 +79,11 @@ def thinned(points: Points) -> Points:
     return [points[round(i * (len(points) - 1) / (MOST - 1))] for i in range(MOST)]
 
 
-def read_points(home: Path) -> Points:
+def read_points(path: Path) -> Points:
     """What a trial has told so far; nothing where that is not what `Teller` writes."""
     try:
         # a link, or a pipe that nobody writes to, must not lead or hold the parent
-        descriptor = os.open(home / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return []

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from benchmarks.forkserver import ONE_THREAD
 from benchmarks.records import clean_text
-from benchmarks.supervisor import ONE_THREAD
 
 FAREWELL = "the run has ended\n"
 GOODBYE_SECONDS = 300.0

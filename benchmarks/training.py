@@ -1,7 +1,8 @@
 """Lightning trains R replicas of a network side by side; one Lightning step is a chunk of optimizer steps.
 
 A framework's work per step costs as much as a whole step of a small network. So the loader yields chunks, the
-data lie on the device as tensors, and between two chunks the replicas are measured.
+data lie on the device as tensors, and between two chunks the replicas are measured. An engine does the steps of a
+chunk: `benchmarks.sequential` or `benchmarks.stacked`.
 """
 
 from __future__ import annotations
@@ -9,73 +10,62 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
 
 import pytorch_lightning as lightning
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
-from baselines.algorithm import Algorithm, Training
-from tasks.types import Batch, Budget, Predict, Recipe, Scores
+from baselines.algorithm import Training
+from benchmarks.batches import Batches
+from benchmarks.checkpoint import Checkpoint, Untold, give_back, global_draws, own_state, set_global_draws, told
+from benchmarks.replica import Diverged, Point, Replica
+from benchmarks.sequential import Sequential
+from tasks.types import Budget, Predict, Recipe, Scores
 
 EVALUATION_BATCH = 1024
+SLOW_RULE = "There is a performance drop"  # torch's hint for a mapped layer; the probe has measured it
+
+Check = Callable[[Tensor, Tensor], Tensor]
+"""`check(outputs, x)` is called on the first outputs of every measurement and raises if the contract is broken."""
 
 
-class Diverged(Exception):
-    """The training loss or an output is not finite; the message says when."""
+class Engine(Protocol):
+    """How the optimizer steps of several replicas are done."""
+
+    optimizers: list[torch.optim.Optimizer]
+    batches: list[Batches]
+
+    def begin(self) -> list[torch.optim.Optimizer]:
+        """The optimizers; called once, with models and data on the device."""
+
+    def advance(self, step: int, count: int) -> list[float]:
+        """Train all for `count` steps from `step` on; the mean training loss of each, NaN for one that has ended."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """One measurement: after `step` optimizer steps, the mean training `loss` of the chunk, and the scores."""
-
-    step: int
-    loss: float | None
-    scores: Scores
-
-
-@dataclass
-class Replica:
-    """One model in training: its algorithm and what that may know, the order of its batches, how it is measured.
-
-    Several training batches are never mixed in one step; each step draws one of them.
-    """
-
-    model: nn.Module
-    algorithm: Algorithm
-    training: Training
-    order: torch.Generator
-    measure: Callable[[Predict], Scores]
-    points: list[Point] = field(default_factory=list)
-    tell: Callable[[Point], None] | None = None
-
-    def add(self, point: Point) -> None:
-        """One more measurement; whoever listens is told."""
-        self.points.append(point)
-        if self.tell is not None:
-            self.tell(point)
+MakeEngine = Callable[[Sequence[Replica], Recipe, Budget], Engine]
 
 
 def train(
     replicas: Sequence[Replica],
     recipe: Recipe,
     budget: Budget,
-    check: Callable[[Tensor, Tensor], Tensor],
+    check: Check,
+    engine: MakeEngine = Sequential,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train every replica for the budget's steps; each one's `points` are its measurements, at fixed steps.
 
-    With a budget of no steps every replica is measured as it is.
-
-    `check(outputs, x)` is called on the first outputs of every measurement and raises if the contract is broken.
-
-    Raises:
-        Diverged: when a loss or an output is not finite.
+    With a budget of no steps every replica is measured as it is. What goes wrong with one replica ends that one alone:
+    it is its `error`, `Diverged` among them, when a loss or an output is not finite. Where a `checkpoint` has a state,
+    the training goes on from there.
     """
     if budget.steps == 0:
         for replica in replicas:
-            replica.add(Point(0, None, measured(replica, torch.device("cpu"), check)))
+            measure(replica, 0, None, torch.device("cpu"), check)
         return
     quiet_lightning()
     trainer = lightning.Trainer(
@@ -87,11 +77,14 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        plugins=[LightningEnvironment()],  # one process: not for Lightning to find out, least of all on a Slurm node
     )
     with warnings.catch_warnings():
         # A loader of chunk lengths needs no workers, and Lightning's hints are for loaders of data.
         warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
-        trainer.fit(ReplicaTraining(replicas, recipe, budget, check), chunks(budget))
+        warnings.filterwarnings("ignore", SLOW_RULE)
+        loop = ReplicaTraining(replicas, engine(replicas, recipe, budget), check, checkpoint)
+        trainer.fit(loop, chunks(budget)[loop.chunks_done :])
 
 
 def chunks(budget: Budget) -> list[int]:
@@ -102,78 +95,93 @@ def chunks(budget: Budget) -> list[int]:
 
 
 class ReplicaTraining(lightning.LightningModule):
-    """The training loop. Replicas share nothing: each has its own data, order and optimizer."""
+    """The training loop: chunks of steps by an engine, and measurements between them."""
 
     def __init__(
-        self,
-        replicas: Sequence[Replica],
-        recipe: Recipe,
-        budget: Budget,
-        check: Callable[[Tensor, Tensor], Tensor],
+        self, replicas: Sequence[Replica], engine: Engine, check: Check, checkpoint: Checkpoint | None = None
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.replicas = list(replicas)
+        self.replicas, self.engine, self.check, self.checkpoint = list(replicas), engine, check, checkpoint
         self.models = nn.ModuleList([replica.model for replica in replicas])
-        self.recipe = recipe
-        self.budget = budget
-        self.check = check
-        self.step_count = 0
+        self.step_count = self.chunks_done = 0
+        self.kept = checkpoint.load() if checkpoint is not None else None
+        if self.kept is not None:
+            self.step_count, self.chunks_done = self.kept["step"], self.kept["chunks"]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """One optimizer a replica."""
-        return [make_optimizer(replica.model.parameters(), self.recipe) for replica in self.replicas]
-
-    def on_fit_start(self) -> None:
-        """Put the training data on the device, once, and let the algorithms see them."""
+        """Put the training data beside the models on the device, once, let the algorithms see them, and begin."""
         for replica in self.replicas:
             replica.training = replica.algorithm.prepared(moved(replica.training, self.device))
             replica.algorithm.begin(replica.model, replica.training)
-        self.batches = [batch_stream(r.training.train, self.budget.batch_size, r.order) for r in self.replicas]
+        self.inner_states = [own_state(replica.model) for replica in self.replicas]
+        optimizers = self.engine.begin()
+        if self.kept is not None:
+            self.restore(self.kept)
+        return optimizers
+
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
+        """Lightning's sign to stop, once every replica has ended."""
+        return -1 if all(replica.error for replica in self.replicas) else None
 
     def training_step(self, chunk: int) -> None:
         """`chunk` optimizer steps of every replica, then a measurement."""
-        optimizers = self.optimizers(use_pl_optimizer=False)
-        for replica, batches, optimizer in zip(
-            self.replicas, self.batches, optimizers if isinstance(optimizers, list) else [optimizers], strict=True
-        ):
-            loss = self.run_chunk(replica, batches, optimizer, chunk)
-            step = self.step_count + chunk
-            if not math.isfinite(loss):
-                raise Diverged(f"the training loss is {loss} within steps {self.step_count + 1} to {step}")
-            replica.add(Point(step, loss, measured(replica, self.device, self.check)))
-        self.step_count += chunk
+        first, self.step_count = self.step_count + 1, self.step_count + chunk
+        for replica, loss in zip(self.replicas, self.engine.advance(first - 1, chunk), strict=True):
+            if replica.error is None and not math.isfinite(loss):
+                replica.error = Diverged(f"the training loss is {loss} within steps {first} to {self.step_count}")
+            if replica.error is None:
+                measure(replica, self.step_count, loss, self.device, self.check)
+        self.chunks_done += 1
+        if self.checkpoint is not None and not any(replica.error for replica in self.replicas):
+            self.checkpoint.keep(self)
 
-    def run_chunk(
-        self, replica: Replica, batches: Iterator[Batch], optimizer: torch.optim.Optimizer, chunk: int
-    ) -> float:
-        """The mean loss over `chunk` steps. Nothing in the loop waits for the device."""
-        model, algorithm = replica.model.train(), replica.algorithm
-        total = torch.zeros((), device=self.device)
-        clip, scheduled = self.recipe.clip_norm, self.recipe.warmup_steps or self.recipe.schedule != "constant"
-        for step in range(self.step_count, self.step_count + chunk):
-            if scheduled:
-                set_learning_rate(optimizer, self.recipe.learning_rate * schedule(self.recipe, step, self.budget.steps))
-            if algorithm.resets_optimizer(step):
-                optimizer.state.clear()
-            optimizer.zero_grad()
-            loss = algorithm.backward(model, next(batches), step)
-            if clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            total += loss.detach()
-        return float(total) / chunk
+    def state(self) -> dict[str, Any]:
+        """All that the rest of the training depends on.
+
+        Raises:
+            Untold: when a model or an algorithm keeps what cannot be told.
+        """
+        if [own_state(replica.model) for replica in self.replicas] != self.inner_states:
+            raise Untold("a model keeps state outside its buffers")
+        return {
+            "step": self.step_count,
+            "chunks": self.chunks_done,
+            "models": [replica.model.state_dict() for replica in self.replicas],
+            "optimizers": [optimizer.state_dict() for optimizer in self.engine.optimizers],
+            "batches": [batches.state() for batches in self.engine.batches],
+            "algorithms": [told(replica.algorithm) for replica in self.replicas],
+            "algorithm_draws": [replica.training.generator.get_state() for replica in self.replicas],
+            "draws": global_draws(),
+            "points": [[asdict(point) for point in replica.points] for replica in self.replicas],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where a training of the same replicas stood."""
+        for number, replica in enumerate(self.replicas):
+            replica.model.load_state_dict(state["models"][number])
+            give_back(replica.algorithm, state["algorithms"][number])
+            replica.training.generator.set_state(state["algorithm_draws"][number])
+            self.engine.batches[number].restore(state["batches"][number])
+            for point in state["points"][number]:
+                replica.add(Point(**point))
+        for optimizer, own in zip(self.engine.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        set_global_draws(state["draws"])
 
 
-def measured(replica: Replica, device: torch.device, check: Callable[[Tensor, Tensor], Tensor]) -> Scores:
-    """The scores of the replica as it is."""
-    with torch.no_grad():
-        return replica.measure(predictor(replica, check, device))
+def measure(replica: Replica, step: int, loss: float | None, device: torch.device, check: Check) -> None:
+    """One more point of a replica as it is now, or its error."""
+    try:
+        with torch.no_grad():
+            scores: Scores = replica.measure(predictor(replica, check, device))
+    except Exception as error:
+        replica.error = error
+    else:
+        replica.add(Point(step, loss, scores))
 
 
-def predictor(
-    replica: Replica, check: Callable[[Tensor, Tensor], Tensor], device: torch.device | None = None
-) -> Predict:
+def predictor(replica: Replica, check: Check, device: torch.device | None = None) -> Predict:
     """What the algorithm makes of the replica, in evaluation mode, from inputs to outputs on the CPU."""
     place = device or next(replica.model.parameters()).device
     with torch.no_grad():
@@ -196,7 +204,7 @@ def moved(training: Training, device: torch.device) -> Training:
     )
 
 
-def predict(model: Callable[[Tensor], Tensor], x: Tensor, check: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def predict(model: Callable[[Tensor], Tensor], x: Tensor, check: Check) -> Tensor:
     """Outputs for many inputs, in batches that fit in memory. A model that changes its input changes a copy.
 
     Raises:
@@ -207,66 +215,6 @@ def predict(model: Callable[[Tensor], Tensor], x: Tensor, check: Callable[[Tenso
     if not bool(torch.isfinite(outputs).all()):
         raise Diverged("the model's outputs are not finite")
     return outputs
-
-
-def batch_stream(train: Sequence[Batch], batch_size: int, order: torch.Generator) -> Iterator[Batch]:
-    """Endless minibatches in shuffled epochs; of several training batches one is drawn in proportion to its size."""
-    streams = [shuffled(batch, batch_size, order) for batch in train]
-    if len(streams) == 1:
-        yield from streams[0]
-    sizes = torch.tensor([float(len(batch)) for batch in train])
-    while True:
-        for choice in torch.multinomial(sizes, 256, replacement=True, generator=order).tolist():
-            yield next(streams[choice])
-
-
-def shuffled(batch: Batch, batch_size: int, order: torch.Generator) -> Iterator[Batch]:
-    """Endless minibatches from epochs shuffled by `order`; a batch may span two epochs; all of a small set at once."""
-    n = len(batch)
-    if n <= batch_size:
-        while True:
-            yield batch.map(torch.clone)
-    pending = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(pending) < batch_size:
-            pending = torch.cat([pending, torch.randperm(n, generator=order)])
-        index, pending = pending[:batch_size].to(batch.x.device), pending[batch_size:]
-        yield batch.map(lambda t, index=index: t[index])  # type: ignore[misc]
-
-
-def make_optimizer(parameters: Iterator[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer, in torch's fused form where the parameters are real numbers.
-
-    Raises:
-        ValueError: for a name that no optimizer has.
-    """
-    every = list(parameters)
-    shared: dict[str, Any] = {
-        "lr": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
-        "fused": all(p.is_floating_point() for p in every),
-    }
-    match recipe.optimizer:
-        case "adam":
-            return torch.optim.Adam(every, **shared)
-        case "adamw":
-            return torch.optim.AdamW(every, **shared)
-        case "sgd":
-            return torch.optim.SGD(every, momentum=recipe.momentum, **shared)
-        case other:
-            raise ValueError(f"no optimizer {other!r}; there are adam, adamw, sgd")
-
-
-def schedule(recipe: Recipe, step: int, steps: int) -> float:
-    """The factor on the learning rate before step `step` (from 0) of `steps`: warm-up, then constant or cosine."""
-    warmup = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    return warmup * (0.5 * (1 + math.cos(math.pi * step / steps)) if recipe.schedule == "cosine" else 1.0)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The rate of every parameter group."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def quiet_lightning() -> None:

@@ -1,147 +1,219 @@
-"""One trial from data to record, in this process: what isolation, launchers and stores need not know."""
+"""Trials from data to records, in this process: what isolation, launchers and stores need not know."""
 
 from __future__ import annotations
 
 import platform
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from baselines import contract
-from baselines.algorithm import Algorithm, Training, built, check_needs, completed
+from baselines.algorithm import Training, built, check_needs, completed
 from baselines.references import load_class
-from benchmarks import training
+from benchmarks import probe, training
+from benchmarks.checkpoint import Checkpoint
+from benchmarks.failure import failure
 from benchmarks.jobs import Job
-from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, Status, Trial, clean_text
+from benchmarks.material import Material, fingerprint, gather, is_transductive, names_of, target_inputs
+from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, clean_text
+from benchmarks.replica import Point, Replica
 from benchmarks.selection import best
-from benchmarks.training import Diverged, Point
+from benchmarks.stacked import Stacked
 from tasks.registry import load as load_task
 from tasks.seeds import Draw
-from tasks.types import Batch, Budget, Data, MissingData, Predict, Recipe, Role, Scores, Task, Trained, load_data
-
-MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe")
-MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "unable to allocate")
-FRAMES_KEPT = 6
-COMPARED = 16
+from tasks.types import Budget, Predict, Recipe
 
 Tell = Callable[[Point], None]
+"""Hears of every measurement of a network while it trains."""
+
+Keep = Callable[[Sequence[Job]], Checkpoint]
+"""Where the state of trials that train together is kept."""
+
+ONE_SEED = "one seed"
+REASON = 300
+SHARE_OF_LIMIT = 0.5
 
 
-def run_trial(job: Job, tell: Tell | None = None) -> Record:
-    """The record of a trial, whatever happens inside it; only a signal can prevent one.
+def run_trial(job: Job, tell: Tell | None = None, checkpoint: Checkpoint | None = None) -> Record:
+    """The record of a trial, whatever happens inside it; only a signal can prevent one."""
+    clock = Clock(job, checkpoint)
 
-    `tell` hears of every measurement of a network while it trains.
+    def result() -> Record:
+        ready = prepare(job, tell)
+        return concluded(ready, learn(ready, checkpoint))
+
+    return clock.stamped(guarded(job, result), sequential(job.alone or ONE_SEED))
+
+
+def run_trials(jobs: Sequence[Job], tells: Sequence[Tell | None], keep: Keep) -> list[Record]:
+    """The records of trials that differ in their seeds alone, trained at once.
+
+    Where they cannot be, or where it would not be faster, the record of the first alone; its provenance says why.
     """
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    clock = time.perf_counter()
+    checkpoint = keep(jobs)
+    clock = Clock(jobs[0], checkpoint)
     try:
-        record = train_and_measure(job, tell)
-    except (contract.NotApplicable, MissingData) as reason:
-        record = Record(job.trial, "skipped", clean_text(str(reason), 500))
-    except BaseException as error:  # a class under test may raise anything, SystemExit included
-        record = failure(job.trial, error)
-    seconds = round(time.perf_counter() - clock, 3)
-    return replace(record, seconds=seconds, provenance=environment() | {"started": started, "commit": job.commit})
+        first = prepare(jobs[0], tells[0])
+        answer = asked(first, len(jobs))
+        if not answer.alone:
+            records = run_stack([first, *map(prepare, jobs[1:], tells[1:])], checkpoint)
+            engine = {"name": "stacked", "replicas": len(jobs), "why": f"{answer.gain:.1f} times as fast in a probe"}
+            return [clock.stamped(record, engine, len(jobs)) for record in records]
+        record = guarded(jobs[0], lambda: concluded(first, learn(first, keep(jobs[:1]))))
+        return [clock.stamped(record, sequential(answer.alone))]
+    except BaseException as error:  # the plain way tells what is wrong, and of which seed
+        why = clean_text(f"{type(error).__name__}: {error}", REASON)
+    return [run_trial(replace(jobs[0], alone=why), tells[0], keep(jobs[:1]))]
+
+
+def run_stack(trials: Sequence[Ready], checkpoint: Checkpoint | None = None) -> list[Record]:
+    """The records of trials whose networks are trained at once.
+
+    Raises:
+        Exception: what went wrong with all of them; what went wrong with one is its record.
+    """
+    replicas = [trial.replica for trial in trials if trial.replica is not None]
+    shapes = {tuple(batch.x.shape) for replica in replicas for batch in replica.training.train}
+    if len(shapes) > 1:
+        raise ValueError(f"the seeds have training inputs of several shapes: {sorted(shapes)}")
+    first = trials[0]
+    assert first.recipe is not None and first.budget is not None and len(replicas) == len(trials)
+    training.train(replicas, first.recipe, first.budget, first.material.check, Stacked, checkpoint)
+    return [guarded(trial.job, lambda trial=trial: concluded(trial, learned(trial))) for trial in trials]  # type: ignore[misc]
+
+
+def guarded(job: Job, result: Callable[[], Record]) -> Record:
+    """The result, or the record of what it raises; a class under test may raise anything, SystemExit included."""
+    try:
+        return result()
+    except BaseException as error:
+        return failure(job.trial, error)
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a trial is made of: its task at its dose, what it trains on and what it is measured on."""
+class Clock:
+    """When trials began, for what their records say of it."""
 
-    trial: Trial
-    task: Task
-    train: Sequence[Batch]
-    measured: Data
+    job: Job
+    checkpoint: Checkpoint | None = None
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    began: float = field(default_factory=time.perf_counter)
 
-    @property
-    def draw(self) -> Draw:
-        """The world of the data."""
-        return Draw(self.trial.task, self.trial.seed)
+    def stamped(self, record: Record, engine: Mapping[str, Any], n: int = 1) -> Record:
+        """A record with its share of the time of `n` trials, and where it comes from."""
+        before = self.checkpoint.seconds_before if self.checkpoint is not None else 0.0
+        seconds = round((before + time.perf_counter() - self.began) / n, 3)
+        origin = environment() | {"started": self.started, "commit": self.job.commit, "engine": engine}
+        return replace(record, seconds=seconds, provenance=origin)
 
-    def measure(self, predict: Predict, fresh: Callable[[int], Predict]) -> Scores:
-        """The scores of a trained model."""
-        return self.task.measure(self.trial.condition, Trained(predict, fresh), self.measured)
 
-    def check(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Outputs that are what the contract says."""
-        return contract.check_outputs(outputs, self.task.spec.problem, x)
+def sequential(why: str) -> Mapping[str, Any]:
+    """What a record says of an engine that trained it alone."""
+    return {"name": "sequential", "why": why}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A trial that may begin: its data and its model. A network also has a replica, a recipe and a budget."""
+
+    job: Job
+    material: Material
+    model: Any
+    build: Callable[[int], Any]
+    replica: Replica | None = None
+    recipe: Recipe | None = None
+    budget: Budget | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of a training: the measurements at fixed steps, the last predictor, how it was optimized."""
+    """What came of a training: the measurements at fixed steps, and the last predictor."""
 
     points: Sequence[Point]
     predict: Predict
-    recipe: Recipe | None = None
-    flags: tuple[str, ...] = ()
 
 
-def train_and_measure(job: Job, tell: Tell | None = None) -> Record:
-    """Build, train, select, score."""
+def prepare(job: Job, tell: Tell | None = None) -> Ready:
+    """Sample the data and build the model.
+
+    Raises:
+        NotApplicable: when the class does not take the problem, or the data lack what the algorithm needs.
+    """
     trial, task = job.trial, load_task(job.trial.task).dosed(job.trial.dose)
     model_class = load_class(job.model)
     contract.check_applicable(model_class, task.spec.problem)
     build = partial(contract.build, model_class, task.spec.problem, trial.hparams)
     model = build(Draw(trial.task, trial.seed).generator("initialisation").initial_seed())
-    material = gather(trial, task)
+    ready = Ready(job, gather(trial, task), model, build)
     if contract.kind_of(model_class) == "estimator":
-        learned = fit(model, material)
-    else:
-        recipe = task.spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
-        learned = fit_network(model, build, completed(load_class(job.algorithm)), recipe, material, tell)
-    points = learned.points
-    chosen = points[best(task.spec, [point.scores for point in points])]
-    data = dict(zip(names_of(task, "train"), material.train, strict=True)) | dict(material.measured)
-    return Record(
-        trial,
-        "ok",
-        scores=chosen.scores,
-        last=points[-1].scores,
-        anchors=task.anchors(trial.condition, material.measured, material.draw),
-        curve=training.as_curve(points),
-        selected_step=chosen.step,
-        recipe=asdict(learned.recipe) if learned.recipe else None,
-        n_parameters=training.model_parameters(model),
-        data=fingerprint(data),
-        flags=learned.flags + (TRANSDUCTIVE,) * is_transductive(learned.predict, material),
+        return ready
+    recipe = task.spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
+    return with_replica(replace(ready, recipe=recipe, budget=scaled(task.spec.budget, trial.budget_scale)), tell)
+
+
+def with_replica(ready: Ready, tell: Tell | None) -> Ready:
+    """A network beside the algorithm that trains it."""
+    material, model, build = ready.material, ready.model, ready.build
+    trial, problem, draw = material.trial, material.task.spec.problem, material.draw
+    algorithm_class = completed(load_class(ready.job.algorithm))
+    inputs = "target_inputs" in algorithm_class.needs
+    algorithm = built(algorithm_class, problem, trial.settings)
+    assert ready.budget is not None
+    known = Training(
+        material.train, ready.budget.steps, draw.generator("algorithm"), target_inputs(material) if inputs else None
     )
+    check_needs(algorithm, known, model)
+    if problem.output_kind == "sequence":
+        contract.check_causal(model, problem)
+
+    def fresh(number: int) -> Predict:
+        # from the draw: instance 0 of one seed is not instance 0 of the next
+        network = build(draw.generator("fresh", number).initial_seed()).eval()
+        return lambda x: training.predict(network, x, material.check)
+
+    replica = Replica(
+        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh), tell=tell
+    )
+    return replace(ready, replica=replica, flags=(TARGET_INPUTS,) if inputs else ())
 
 
-def gather(trial: Trial, task: Task) -> Material:
-    """The data of a trial. Where an environment is left out, its examples validate and do not train.
+def asked(ready: Ready, n: int) -> probe.Answer:
+    """Whether so many seeds of this trial are trained at once."""
+    if ready.replica is None or ready.recipe is None or ready.budget is None:
+        return probe.Answer("the model is fitted, not trained step by step")
+    answer = probe.ask(ready.replica, ready.build, n, ready.recipe, ready.budget)
+    if not answer.alone and answer.seconds * ready.budget.steps > SHARE_OF_LIMIT * ready.job.seconds:
+        return replace(answer, alone="at once they would take longer than a trial may")
+    return answer
+
+
+def learn(ready: Ready, checkpoint: Checkpoint | None) -> Learned:
+    """Train a network, or fit an estimator."""
+    if ready.replica is None:
+        return fit(ready.model, ready.material)
+    assert ready.recipe is not None and ready.budget is not None
+    training.train([ready.replica], ready.recipe, ready.budget, ready.material.check, checkpoint=checkpoint)
+    return learned(ready)
+
+
+def learned(ready: Ready) -> Learned:
+    """What a network has learned.
 
     Raises:
-        NotApplicable: when an environment is to be left out and there are none.
+        Exception: what ended its training.
     """
-    draw = Draw(trial.task, trial.seed)
-    train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
-    measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
-    if trial.left_out is not None:
-        measured |= {name: divided(measured[name], trial.left_out)[0] for name in names_of(task, "val")}
-        train = [divided(batch, trial.left_out)[1] for batch in train]
-    return Material(trial, task, train, measured)
-
-
-def divided(batch: Batch, env: int) -> tuple[Batch, Batch]:
-    """The examples of an environment, and those of all others.
-
-    Raises:
-        NotApplicable: when either is empty.
-    """
-    if batch.env is None or not bool((batch.env == env).any()) or bool((batch.env == env).all()):
-        raise contract.NotApplicable("has no such environment to leave out")
-    inside = batch.env == env
-    return batch.map(lambda tensor: tensor[inside]), batch.map(lambda tensor: tensor[~inside])
+    assert ready.replica is not None
+    if ready.replica.error is not None:
+        raise ready.replica.error
+    return Learned(ready.replica.points, training.predictor(ready.replica, ready.material.check))
 
 
 def fit(estimator: Any, material: Material) -> Learned:
@@ -166,106 +238,30 @@ def fit(estimator: Any, material: Material) -> Learned:
     return Learned([Point(0, None, material.measure(predict, fresh))], predict)
 
 
-def fit_network(
-    model: Any,
-    build: Callable[[int], Any],
-    algorithm_class: type[Algorithm],
-    recipe: Recipe,
-    material: Material,
-    tell: Tell | None = None,
-) -> Learned:
-    """A network's measurements at fixed steps.
-
-    Raises:
-        NotApplicable: when the data lack what the algorithm needs.
-    """
-    trial, task, draw = material.trial, material.task, material.draw
-    budget, inputs = scaled(task.spec.budget, trial.budget_scale), "target_inputs" in algorithm_class.needs
-    algorithm = built(algorithm_class, task.spec.problem, trial.settings)
-    known = Training(
-        material.train, budget.steps, draw.generator("algorithm"), target_inputs(material) if inputs else None
+def concluded(ready: Ready, learned: Learned) -> Record:
+    """The record of a training: the selected step, its scores, and what they are compared with."""
+    trial, task, points = ready.job.trial, ready.material.task, learned.points
+    chosen = points[best(task.spec, [point.scores for point in points])]
+    measured = ready.material.measured
+    data = dict(zip(names_of(task, "train"), ready.material.train, strict=True)) | dict(measured)
+    return Record(
+        trial,
+        "ok",
+        scores=chosen.scores,
+        last=points[-1].scores,
+        anchors=task.anchors(trial.condition, measured, ready.material.draw),
+        curve=training.as_curve(points),
+        selected_step=chosen.step,
+        recipe=asdict(ready.recipe) if ready.recipe else None,
+        n_parameters=training.model_parameters(ready.model),
+        data=fingerprint(data),
+        flags=ready.flags + (TRANSDUCTIVE,) * is_transductive(learned.predict, ready.material),
     )
-    check_needs(algorithm, known, model)
-    if task.spec.problem.output_kind == "sequence":
-        contract.check_causal(model, task.spec.problem)
-
-    def fresh(number: int) -> Predict:
-        # from the draw: instance 0 of one seed is not instance 0 of the next
-        network = build(draw.generator("fresh", number).initial_seed()).eval()
-        return lambda x: training.predict(network, x, material.check)
-
-    replica = training.Replica(
-        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh), tell=tell
-    )
-    training.train([replica], recipe, budget, material.check)
-    predict = training.predictor(replica, material.check)
-    return Learned(replica.points, predict, recipe, (TARGET_INPUTS,) if inputs else ())
-
-
-def target_inputs(material: Material) -> Tensor | None:
-    """The inputs of the test, without labels; None where a task has no test distribution."""
-    tests = [material.measured[name].x for name in names_of(material.task, "ood")]
-    return torch.cat(tests) if tests and len({x.shape[1:] for x in tests}) == 1 else None
-
-
-def is_transductive(predict: Predict, material: Material) -> bool:
-    """Whether the prediction for an input changes with the others of its batch, on a few validation inputs."""
-    x = material.measured[names_of(material.task, "val")[0]].x[:COMPARED]
-    together = predict(x)
-    with torch.no_grad():
-        alone = torch.cat([predict(row) for row in x.split(1)])
-    tolerance = max(1e-4, 1e-3 * float(together.abs().max()))
-    return not torch.allclose(together, alone, atol=tolerance, rtol=1e-3)
 
 
 def scaled(budget: Budget, scale: float) -> Budget:
     """A budget with its steps scaled, at least one where there are any."""
     return replace(budget, steps=max(min(1, budget.steps), round(budget.steps * scale)))
-
-
-def names_of(task: Task, role: Role) -> list[str]:
-    """The names of the splits that play a role."""
-    return [split.name for split in task.spec.with_role(role)]
-
-
-def fingerprint(data: Data) -> dict[str, list[float]]:
-    """Per split: number of examples, mean and standard deviation of x, mean of y. Compared with a tolerance, since
-    the last digits of generated floats differ between processors."""
-    return {
-        name: [
-            len(batch),
-            float(batch.x.double().mean()),
-            float(batch.x.double().std(correction=0)),
-            float(batch.y.double().mean()),
-        ]
-        for name, batch in data.items()
-    }
-
-
-def failure(trial: Trial, error: BaseException) -> Record:
-    """What a raised exception says: its status, a reason in one line, and the frames of the class under test."""
-    reason = clean_text(f"{type(error).__name__}: {error}", 500)
-    status: Status = "failed"
-    if isinstance(error, Diverged):
-        status, reason = "diverged", clean_text(str(error), 500)
-    elif isinstance(error, contract.BrokenContract):
-        reason = clean_text(str(error), 500)
-    elif isinstance(error, MemoryError) or any(word in str(error).lower() for word in MEMORY_WORDS):
-        status = "out_of_memory"
-    elif isinstance(error, SystemExit):
-        reason = f"called sys.exit({error.code!r})"
-    return Record(trial, status, reason, error=describe(error))
-
-
-def describe(error: BaseException) -> Mapping[str, str]:
-    """Type, message and the last frames of an exception, without the folders of this machine."""
-    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_KEPT:]
-    lines = [f"{Path(f.filename).name}:{f.lineno} in {f.name}: {f.line or ''}" for f in frames]
-    return {
-        "type": type(error).__name__,
-        "message": clean_text(str(error), 2_000),
-        "frames": clean_text("\n".join(lines), 4_000),
-    }
 
 
 def environment() -> dict[str, Any]:

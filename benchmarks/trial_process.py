@@ -1,4 +1,4 @@
-"""The child process of one trial: limits, a home of its own, captured output, and its record written before it ends.
+"""The child process of a trial, or of several that are trained at once: limits, a home of its own, captured output.
 
 The forkserver imports this module once, and with it torch and Lightning, so that a fresh process costs milliseconds.
 Isolation is honest, not perfect: a process of the same user can still do harm (see docs/architecture.md).
@@ -11,31 +11,45 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 
+from benchmarks.checkpoint import checkpoint_of
 from benchmarks.jobs import Job
-from benchmarks.points import Teller
+from benchmarks.points import Teller, points_file
 from benchmarks.store import Store, StoreError
-from benchmarks.trial import run_trial
+from benchmarks.trial import run_trial, run_trials
 
 GIB = 2**30
 LOG_LIMIT_BYTES = 256 * 2**20
 PR_SET_PDEATHSIG = 1
 
 
-def main(text: str, results: str, home: str, memory_gib: float) -> None:
-    """Run one job, tell its points, write its record. `home` is an empty folder that the parent removes afterwards."""
+def main(texts: Sequence[str], results: str, home: str, memory_gib: float, device: str | None = None) -> None:
+    """Run jobs, tell their points, write their records. `home` is an empty folder that the parent removes afterwards.
+
+    Of several jobs, which differ in their seeds, only the first may get its record: then they are not trained at once.
+    `device` is the accelerator to use, by the number that CUDA_VISIBLE_DEVICES gives it.
+    """
     isolate(Path(home), memory_gib)
-    job = Job.from_json(text)
-    record = run_trial(job, Teller(Path(home), job.trial.task))
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which the server has not done
+    jobs = [Job.from_json(text) for text in texts]
+    tells = [Teller(points_file(Path(home), job.trial.key), job.trial.task) for job in jobs]
+    keep = partial(checkpoint_of, Path(results))
+    records = [run_trial(jobs[0], tells[0], keep(jobs))] if len(jobs) == 1 else run_trials(jobs, tells, keep)
     try:
-        Store(Path(results)).put(record)
+        for record in records:
+            Store(Path(results)).put(record)
     except StoreError as error:
         print(error, file=sys.stderr, flush=True)
         leave(os.EX_IOERR)
+    for together in (jobs, jobs[:1]):
+        keep(together).remove()
     leave(os.EX_OK)
 
 

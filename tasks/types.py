@@ -264,8 +264,7 @@ class Batch:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Every tensor changed the same way, such as moved to a device or indexed."""
-        present = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
-        return Batch(**{name: change(value) for name, value in present.items()})
+        return Batch(**{name: change(value) for name, value in vars(self).items() if value is not None})
 
 
 Predictor = Callable[[Batch], Tensor]

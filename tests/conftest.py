@@ -46,7 +46,7 @@ def run_models(tmp_path: Path) -> Run:
     ) -> dict[str, Record]:
         jobs = jobs_for(models, task, **options)  # type: ignore[arg-type]
         with Supervisor(Store(tmp_path / "results"), slots=2, memory_gib=memory_gib) as supervisor:
-            ended = [event for event in supervisor.run(jobs) if isinstance(event, Finished)]
+            ended = [event for event in supervisor.run([(job,) for job in jobs]) if isinstance(event, Finished)]
         return {event.job.model.attribute: event.record for event in ended}
 
     return run

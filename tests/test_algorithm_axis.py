@@ -17,7 +17,8 @@ from benchmarks import check
 from benchmarks.check_algorithm import inspect_algorithm
 from benchmarks.jobs import Job, plan
 from benchmarks.records import Record
-from benchmarks.training import Replica, train
+from benchmarks.replica import Replica
+from benchmarks.training import train
 from benchmarks.trial import run_trial
 from tasks import registry
 from tasks.types import Batch, Budget, Problem, Recipe

@@ -22,7 +22,8 @@ from baselines.models.knn import Knn
 from baselines.models.linear import Linear
 from baselines.models.mlp import Gaussian, Mlp, Sine, Snake
 from baselines.models.random_features import RandomFeatures
-from benchmarks.training import Replica, model_parameters, train
+from benchmarks.replica import Replica
+from benchmarks.training import model_parameters, train
 from tasks.types import Batch, Budget, InputKind, OutputKind, Problem, Recipe
 
 SHAPES: dict[InputKind, list[tuple[int, ...]]] = {

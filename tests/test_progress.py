@@ -24,11 +24,11 @@ from toy_results import SUITE, record, write
 from benchmarks import live, points
 from benchmarks.jobs import Job
 from benchmarks.live import Journal
-from benchmarks.points import MOST, Teller, read_points
+from benchmarks.points import MOST, Teller, points_file, read_points
 from benchmarks.records import InvalidRecord, Record
+from benchmarks.replica import Point
 from benchmarks.store import Store, scan
 from benchmarks.supervisor import Finished, Pulse, Supervisor
-from benchmarks.training import Point
 from leaderboard import progress, watch
 from leaderboard.collect import Collection, collect
 from leaderboard.folder import MARKER
@@ -66,7 +66,7 @@ def test_a_parent_sees_what_its_trials_measure_before_they_end(tmp_path: Path) -
     (job,) = jobs_for(["mlp"], "linear-unit-1", scale=1.0)
     seen: list[Steps] = []
     with Supervisor(Store(tmp_path), slots=1, memory_gib=4.0) as supervisor:
-        for event in supervisor.run([job]):
+        for event in supervisor.run([(job,)]):
             if isinstance(event, Pulse):
                 seen += [list(p) for p in supervisor.curves().values() if p]
             if isinstance(event, Finished):
@@ -84,10 +84,11 @@ def means(scores: Mapping[str, Mapping[str, float]], spec: Any) -> dict[str, flo
 
 
 def test_many_points_are_thinned_and_numbers_that_json_has_not_are_left_out(tmp_path: Path) -> None:
-    tell = Teller(tmp_path, task_spec().id)
+    path = points_file(tmp_path, "a")
+    tell = Teller(path, task_spec().id)
     for step in range(1, 201):
         tell(point(step, ood=step, loss=float("inf") if step == 200 else 0.5))
-    told = read_points(tmp_path)
+    told = read_points(path)
     n_splits = len(task_spec().with_role("ood"))
     assert len(told) == MOST and (told[0]["step"], told[-1]["step"]) == (1, 200)
     assert told[-1]["loss"] is None and told[0]["loss"] == 0.5
@@ -107,20 +108,20 @@ GOOD = {"step": 1, "loss": 0.5, "val": 0.9, "iid": None, "ood": 0.1}
     ],
 )  # fmt: skip
 def test_what_a_class_under_test_writes_in_its_place_is_not_believed(tmp_path: Path, text: str) -> None:
-    (tmp_path / points.FILE).write_text(json.dumps([GOOD]))
-    assert read_points(tmp_path) == [GOOD]
-    (tmp_path / points.FILE).write_text(text)
-    assert read_points(tmp_path) == []
+    path = points_file(tmp_path, "a")
+    path.write_text(json.dumps([GOOD]))
+    assert read_points(path) == [GOOD]
+    path.write_text(text)
+    assert read_points(path) == []
 
 
 def test_links_and_pipes_neither_lead_nor_hold_the_parent(tmp_path: Path) -> None:
     secret = tmp_path / "elsewhere.json"
     secret.write_text(json.dumps([GOOD]))
     for name, make in {"link": lambda p: p.symlink_to(secret), "pipe": os.mkfifo, "folder": os.mkdir}.items():
-        home = tmp_path / name
-        home.mkdir()
-        make(home / points.FILE)
-        assert read_points(home) == []
+        path = points_file(tmp_path, name)
+        make(path)
+        assert read_points(path) == []
     assert read_points(tmp_path / "nowhere") == []
 
 

@@ -17,6 +17,8 @@ ENTRIES = {"erm": {"class": "ERM", "summary": "mean training loss (importance-we
 class ERM(Algorithm):
     """The same loss for every example."""
 
+    stackable = True
+
     def loss(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
         outputs, kind = model(batch.x), self.problem.output_kind
         if batch.weight is None:

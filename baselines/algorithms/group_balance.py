@@ -50,6 +50,7 @@ class GroupSubsample(Algorithm):
     """
 
     needs = ("groups",)
+    stackable = True
 
     def prepared(self, training: Training) -> Training:
         """The data with a weight of 1 in the subset and 0 outside."""

@@ -20,6 +20,7 @@ ENTRIES = {"sd": {"class": "SpectralDecoupling", "summary": "mean training loss 
 class SpectralDecoupling(Algorithm):
     """mean over examples of cross-entropy + penalty * mean_c logit_c^2, weighted where the data carry weights."""
 
+    stackable = True
     search = {"penalty": ("loguniform", 1e-5, 0.1)}
 
     def __init__(self, problem: Problem, penalty: float = 0.1) -> None:

@@ -65,7 +65,7 @@ def compute_all(chunks: Sequence[Chunk], root: Path, jobs: int) -> Iterator[Outc
 
 def computed(chunks: Sequence[Chunk], root: Path, jobs: int) -> Iterator[Outcome]:
     """Every chunk in one pool of workers, of which a killed one ends all."""
-    from benchmarks.supervisor import start_forkserver
+    from benchmarks.forkserver import start_forkserver
 
     if not chunks:
         return

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from baselines.algorithm import Training
 from baselines.algorithms.erm import ERM
-from benchmarks.training import Replica, make_optimizer, train
+from benchmarks.optimization import make_optimizer
+from benchmarks.replica import Replica
+from benchmarks.training import train
 from tasks.types import Batch, Budget, Problem, Recipe
 
 STEPS = 2000

@@ -1,0 +1,109 @@
+"""What a run has still to do: its own stacks in their order, retries first, and what other runs are at work on.
+
+Several runs may share a results folder. A trial is taken by a claim; one that somebody else has claimed is waited for,
+and taken over when its owner dies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+
+from benchmarks.child import Stack
+from benchmarks.claims import Claims
+from benchmarks.jobs import Job
+from benchmarks.records import Record
+from benchmarks.store import Store
+
+LOOK_SECONDS = 2.0
+TRIES = 2
+
+
+class Waiting:
+    """Gives one stack after the other. `redone` are the keys of trials to run again although they have a record."""
+
+    def __init__(self, store: Store, claims: Claims, stacks: Iterable[Stack], redone: Collection[str] = ()) -> None:
+        self.store, self.claims = store, claims
+        self.stacks, self.redone = iter(stacks), set(redone)
+        self.repeated: deque[Stack] = deque()
+        self.elsewhere: list[Job] = []
+        self.found: list[tuple[Job, Record]] = []
+        self.tries: Counter[str] = Counter()
+        self.alone: dict[tuple[str, ...], str] = {}
+        self.looked = time.monotonic()
+
+    def next(self) -> Stack | None:
+        """A stack to run now, claimed; None if there is none at the moment."""
+        if self.repeated:
+            return self.repeated.popleft()
+        self.look_elsewhere()
+        for stack in self.stacks if not self.repeated else ():
+            if mine := tuple(job for job in stack if self.is_mine(job)):
+                self.repeated.extend(self.divided(mine))
+                break
+        return self.repeated.popleft() if self.repeated else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left, here or elsewhere, but what the caller has got."""
+        return not (self.repeated or self.elsewhere or self.found)
+
+    def told(self) -> Iterator[tuple[Job, Record]]:
+        """What got its record from another run."""
+        while self.found:
+            yield self.found.pop()
+
+    def is_mine(self, job: Job) -> bool:
+        """Whether this run has it now; it is noted where else it is."""
+        key = job.trial.key
+        if not self.claims.take(key):
+            self.elsewhere.append(job)
+            return False
+        if key in self.redone:
+            self.redone.remove(key)
+            self.store.discard(job.trial)
+        elif (record := self.store.get(job.trial)) is not None:
+            self.claims.give_back(key)
+            self.found.append((job, record))
+            return False
+        return True
+
+    def look_elsewhere(self) -> None:
+        """See now and then what other runs have done, and whether they still live."""
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        jobs, self.elsewhere = self.elsewhere, []
+        for job in jobs:
+            if (record := self.store.get(job.trial)) is not None:
+                self.found.append((job, record))
+            elif self.is_mine(job):
+                self.repeated.append((job,))
+
+    def divided(self, stack: Stack) -> list[Stack]:
+        """A stack, or its trials one by one where it is known that they do not gain from one another."""
+        why = self.alone.get(kind_of(stack[0]), "")
+        return [(replace(job, alone=why),) for job in stack] if why and len(stack) > 1 else [stack]
+
+    def may_repeat(self, job: Job) -> bool:
+        """Whether a trial that was killed from outside is worth another try."""
+        self.tries[job.trial.key] += 1
+        return self.tries[job.trial.key] < TRIES
+
+    def repeat(self, stack: Stack) -> None:
+        """Run it again before anything else."""
+        self.repeated.append(stack)
+
+    def repeat_alone(self, jobs: Iterable[Job], why: str) -> None:
+        """Run these one by one, and their like from now on."""
+        for job in jobs:
+            self.alone[kind_of(job)] = why
+            self.repeated.append((replace(job, alone=why),))
+
+
+def kind_of(job: Job) -> tuple[str, ...]:
+    """What the decision to train several at once depends on."""
+    trial = job.trial
+    return trial.task, trial.model, trial.source_hash, trial.algorithm, trial.algorithm_hash
