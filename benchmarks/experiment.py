@@ -5,34 +5,38 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from baselines.references import Reference, UnusableClass
 from benchmarks import check, report, tuning
+from benchmarks.agenda import Agenda
+from benchmarks.costs import Costs, sampled
+from benchmarks.devices import default_slots
+from benchmarks.events import Finished, Started
 from benchmarks.findings import printable
-from benchmarks.frame import frame
-from benchmarks.jobs import Job, plan, stacks, swept
+from benchmarks.jobs import Job, plan, swept
+from benchmarks.launchers import LauncherError
 from benchmarks.live import Journal
 from benchmarks.progress import Display, duration
 from benchmarks.records import Record, Status
+from benchmarks.running import Order, runner_for
 from benchmarks.site_process import SiteProcess
 from benchmarks.store import Store, StoreError
-from benchmarks.supervisor import Finished, Started, Supervisor
 from benchmarks.tracking import Mirror, failure_table, resolve_mode, sync_command
-from tasks.registry import Entry, UnknownName, entries, load, nearest
+from benchmarks.waiting import Redone
+from tasks.registry import Entry, UnknownName, load, nearest
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-MEMORY_GIB = 8.0
-GUESSED_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What one command is about: its options, and what it crosses."""
+    """What one command is about: its options, and what it crosses. It ends at the monotonic time `ends`, if at any."""
 
     options: argparse.Namespace
     entries: Sequence[Entry]
@@ -43,6 +47,7 @@ class Experiment:
     mirror: Mirror
     journal: Journal
     site: SiteProcess
+    ends: float | None = None
 
     def jobs(self) -> list[Job]:
         """The reported trials as they stand, without a search."""
@@ -53,29 +58,54 @@ class Experiment:
 
     def do(self, jobs: Sequence[Job], purpose: str = "trials") -> int:
         """Run what is missing of the jobs; how many were run. In a dry run only say what would be."""
-        before = {job.trial.key: record.status for job in jobs if (record := self.store.get(job.trial)) is not None}
-        missing = [job for job in jobs if is_missing(before.get(job.trial.key), self.options.retry)]
-        expected = expected_seconds(missing, self.store) / self.options.jobs
+        before, order, redone = self.look(jobs)
+        missing, expected = order.jobs, order.expected_seconds()
         self.console.print(self.announcement(jobs, missing, expected, purpose), highlight=False)
         if not missing or self.options.dry_run:
             return 0
         self.journal.begin(purpose, jobs, before, missing, expected)
         self.site.start()
+        n_done, agenda = 0, Agenda(self.store.root, jobs)
         with (
-            Supervisor(self.store, self.options.jobs, MEMORY_GIB, modules_of(missing)) as supervisor,
-            Display(self.console, len(missing), expected, self.options.jobs) as display,
+            agenda,
+            runner_for(self.options, self.store, missing) as runner,
+            Display(self.console, len(missing), expected, self.options.slots) as display,
         ):
-            for event in supervisor.run(stacks(missing, self.options.jobs), before):
+            for event in runner.run(order, redone):
                 if isinstance(event, Started):
                     display.started(event.job)
                     self.journal.started(event.job)
                 elif isinstance(event, Finished):
+                    n_done += 1
+                    order.add(event.record)
                     display.finished(event.job, event.record)
                     self.journal.finished(event.job, event.record)
                     self.mirror.add(self.store.path(event.job.trial))
-                elif self.journal.beat(supervisor.curves) and (warning := self.site.fresh_warning()):
+                elif self.journal.beat(runner.curves) and (warning := self.site.fresh_warning()):
                     self.console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
-        return len(missing)
+        if n_done < len(missing):
+            self.console.print(
+                f"time is up: {len(missing) - n_done} trials are left; the same command goes on with them"
+            )
+        return n_done
+
+    def look(self, jobs: Sequence[Job]) -> tuple[dict[str, Status], Order, Redone]:
+        """The outcomes that stand already, by key; what is missing, in the order in which it is to be run; and what of
+        it is to be run again."""
+        before: dict[str, Status] = {}
+        redone: dict[str, str] = {}
+        costs, needed, missing = Costs.known(sampled(self.store.root)), [], []
+        for job in jobs:
+            record = self.store.get(job.trial)
+            if record is not None:
+                before[job.trial.key] = record.status
+                costs.add(record)
+                needed += [record] if self.ends is not None else []
+                if record.status in self.options.retry:
+                    redone[job.trial.key] = record.checksum
+            if record is None or job.trial.key in redone:
+                missing.append(replace(job, alone="--alone was given") if self.options.alone else job)
+        return before, Order(missing, needed, costs, self.options.slots, self.ends), redone
 
     def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:
         """What is about to happen, in a line."""
@@ -87,7 +117,7 @@ class Experiment:
         return (
             f"{len(jobs)} {purpose}: {', '.join(crossed)}; {set_aside}"
             f"{len(jobs) - len(missing)} done, {len(missing)} to run, about {duration(expected)} with "
-            f"{self.options.jobs} jobs"
+            f"{self.options.slots} at a time"
         )
 
     def tuned(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
@@ -123,10 +153,13 @@ def run(
     algorithms: Sequence[Reference],
 ) -> int:
     """Do what the options say; the exit status of the command."""
-    console, store = Console(), Store(options.results)
+    began, console, store = time.monotonic(), Console(), Store(options.results)
+    options.jobs = options.jobs or default_slots()
+    options.slots = 1 if options.launcher == "inline" else options.jobs * (options.workers if is_remote(options) else 1)
     mirror = Mirror(store.root, resolve_mode(options.wandb, os.environ, Path.home()))
-    journal, site = Journal(store.root, options.jobs), SiteProcess(store.root, options.site)
-    experiment = Experiment(options, entries, models, algorithms, console, store, mirror, journal, site)
+    journal, site = Journal(store.root, options.slots), SiteProcess(store.root, options.site)
+    experiment = Experiment(options, entries, models, algorithms, console, store, mirror, journal, site,
+                            None if options.time is None else began + options.time)  # fmt: skip
     try:
         if not options.dry_run:
             store.check_writable()
@@ -137,7 +170,7 @@ def run(
             if options.tune > 1:
                 jobs, n_run = experiment.tuned(jobs)
             n_run += experiment.do(jobs)
-    except (StoreError, UnusableClass, UnknownName) as error:
+    except (StoreError, UnusableClass, UnknownName, LauncherError) as error:
         site.leave()
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return BAD_USAGE
@@ -158,6 +191,11 @@ def run(
     return SOME_FAILED if any(record.status not in ("ok", "skipped") for record in records) else OK
 
 
+def is_remote(options: argparse.Namespace) -> bool:
+    """Whether workers do the trials."""
+    return options.launcher in ("ray", "slurm")
+
+
 def warn_of_broken_contract(reference: Reference, console: Console) -> None:
     """Say what a submitted class breaks before time is spent on it; its trials run all the same and tell the rest."""
     if reference.registered:
@@ -169,18 +207,6 @@ def warn_of_broken_contract(reference: Reference, console: Console) -> None:
         console.print(told, style="yellow", markup=False, highlight=False)
     if broken:
         console.print(f"{reference.name} breaks the contract; python -m benchmarks.check shows every clause")
-
-
-def is_missing(status: Status | None, retry: Sequence[str]) -> bool:
-    """Whether a trial is still to be run: any valid record counts as done, unless its outcome is to be tried again."""
-    return status is None or status in retry
-
-
-def modules_of(jobs: Sequence[Job]) -> list[str]:
-    """The modules of the suite's own tasks, baselines and algorithms that jobs use."""
-    tasks = {entries()[job.trial.task].module for job in jobs}
-    classes = [reference for job in jobs for reference in (job.model, job.algorithm)]
-    return sorted(tasks | {reference.location for reference in classes if reference.registered})
 
 
 def close(experiment: Experiment, records: Sequence[Record], n_run: int) -> None:
@@ -199,28 +225,6 @@ def close(experiment: Experiment, records: Sequence[Record], n_run: int) -> None
     lines.append(f"Site: {site.out}/index.html" if is_built else f"Site: {command}")
     for line in lines:
         experiment.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def expected_seconds(jobs: Sequence[Job], store: Store) -> float:
-    """Core seconds that jobs may take: from records of the same cell, else of the same task, else from its card."""
-    if not jobs:
-        return 0.0
-    earlier = frame(store.root)
-    if earlier.empty:
-        return sum(card_seconds(job.trial.task) for job in jobs)
-    by_cell = earlier.groupby(["task", "condition", "model"])["seconds"].mean().to_dict()
-    by_task = earlier.groupby("task")["seconds"].mean().to_dict()
-    trials = [job.trial for job in jobs]
-    known = [by_cell.get((t.task, t.condition, t.model), by_task.get(t.task, card_seconds(t.task))) for t in trials]
-    return float(sum(known))
-
-
-def card_seconds(task_id: str) -> float:
-    """What a trial may take by the task's card, or a guess."""
-    spec = load(task_id).spec
-    if spec.budget.core_seconds is None:
-        return GUESSED_SECONDS
-    return spec.budget.core_seconds / len(spec.conditions)
 
 
 def code_version() -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from baselines.references import Reference
 from benchmarks.records import Trial, digest
-from tasks.registry import Entry
+from tasks.registry import Entry, entries
 from tasks.registry import load as load_task
 from tasks.seeds import PUBLIC_WORD
 
@@ -82,8 +82,8 @@ def plan(
     ]
 
 
-def stacks(jobs: Sequence[Job], slots: int) -> list[tuple[Job, ...]]:
-    """The jobs in groups that differ in their seeds alone and may be trained at once, in the order of their first.
+def stacks(jobs: Sequence[Job], slots: int, seconds: Callable[[Job], float]) -> list[tuple[Job, ...]]:
+    """The jobs in groups that differ in their seeds alone and may be trained at once, those that take longest first.
 
     Groups are small enough to keep all slots at work.
     """
@@ -92,7 +92,8 @@ def stacks(jobs: Sequence[Job], slots: int) -> list[tuple[Job, ...]]:
     for job in jobs:
         cell = "" if job.alone else job.varied(seed=0).trial.key
         groups.setdefault(cell or job.trial.key, []).append(job)
-    return [tuple(group[i : i + size]) for group in groups.values() for i in range(0, len(group), size)]
+    found = [tuple(group[i : i + size]) for group in groups.values() for i in range(0, len(group), size)]
+    return sorted(found, key=lambda stack: -sum(map(seconds, stack)))
 
 
 def swept(jobs: Iterable[Job], doses: Sequence[str]) -> Iterator[Job]:
@@ -103,3 +104,10 @@ def swept(jobs: Iterable[Job], doses: Sequence[str]) -> Iterator[Job]:
                 for value in dose.values:
                     if value != dose.own:
                         yield job.varied(dose={dose.name: value})
+
+
+def modules_of(jobs: Sequence[Job]) -> list[str]:
+    """The modules of the suite's own tasks, baselines and algorithms that jobs use."""
+    tasks = {entries()[job.trial.task].module for job in jobs}
+    classes = [reference for job in jobs for reference in (job.model, job.algorithm)]
+    return sorted(tasks | {reference.location for reference in classes if reference.registered})

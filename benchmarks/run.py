@@ -8,7 +8,6 @@ Every result is a file below --results. The same command again does only what is
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=positive_int, default=3, metavar="N", help="seeds 0 .. N-1 (default: 3)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)")
-    add("--jobs", type=positive_int, default=os.cpu_count() or 1, metavar="N", help="trials at a time (default: cores)")
+    add("--jobs", type=positive_int, metavar="N", help="trials at a time (default: accelerators, or cores)")
+    add("--time", type=seconds_of, metavar="30m", help="do first what narrows the rank intervals most; stop after that")
     add("--budget-scale", type=positive_float, default=1.0, metavar="X", help="multiply every task's training steps")
     add(
         "--tune",
@@ -68,6 +68,15 @@ def parser() -> argparse.ArgumentParser:
         help="also run every dose of these knobs (environments, spurious, label-noise, ...) where a task has them",
     )
     add("--retry", nargs="+", default=[], choices=[*FAILURES, "skipped"], help="run trials with this outcome again")
+    add("--alone", action="store_true", help="never train seeds at once, even where that is faster")
+    add(
+        "--launcher", choices=["local", "inline", "ray", "slurm"], default="local",
+        help="where trials run: in processes here, in this very process, or by workers on a cluster (default: local)",
+    )  # fmt: skip
+    add("--workers", type=positive_int, default=1, metavar="N", help="with ray, slurm: workers of --jobs trials each")
+    add("--address", metavar="HOST:PORT", help="with ray: the cluster (default: start one here)")
+    add("--gpus", type=positive_float, default=0.0, metavar="X", help="with ray: accelerators of a worker, also parts")
+    add("--slurm", default="", metavar="OPTIONS", help="with slurm: options for sbatch, such as '--partition=gpu'")
     add("--wandb", choices=["offline", "online", "disabled"], help="default: WANDB_MODE, online with a key, or offline")
     add("--site", type=Path, metavar="DIR", help="keep a site of the results current in DIR while the run goes on")
     add("--dry-run", action="store_true", help="say what would run and how long it may take")
@@ -93,6 +102,16 @@ def positive_float(text: str) -> float:
     return value
 
 
+def seconds_of(text: str) -> int:
+    """A duration from the command line."""
+    from benchmarks.budget import duration_seconds
+
+    try:
+        return duration_seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = parser().parse_args(arguments)
@@ -101,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return print_lists()
         if options.leave_one_out and options.tune == 1:
             raise UnknownName("--leave-one-out is a way to select among configurations; say how many with --tune N")
+        if options.time is not None and options.launcher in ("ray", "slurm"):
+            raise UnknownName("--time plans for this machine; with --launcher ray or slurm, limit the workers instead")
         if not options.task:
             raise UnknownName(
                 f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them"

@@ -5,45 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import connection
 from pathlib import Path
 
 from benchmarks.checkpoint import checkpoint_of
 from benchmarks.child import Child, Stack
 from benchmarks.claims import Claims
+from benchmarks.events import Event, Finished, Pulse, Started
 from benchmarks.forkserver import start_forkserver
 from benchmarks.jobs import Job
 from benchmarks.points import Points, points_file, read_points
 from benchmarks.records import Record
 from benchmarks.store import Store
-from benchmarks.waiting import Waiting
+from benchmarks.waiting import EMPTY, TRIES, Redone, Waiting
 
+MEMORY_GIB = 8.0
 POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Started:
-    """A trial has got its process."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial has its record, already in the store."""
-
-    job: Job
-    record: Record
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """A moment in which the caller may look after something else; trials go on."""
-
-
-Event = Started | Finished | Pulse
 
 
 class Supervisor:
@@ -55,7 +33,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, store: Store, slots: int, memory_gib: float, preload: Sequence[str] = (), devices: Sequence[str] = ()
+        self,
+        store: Store,
+        slots: int,
+        memory_gib: float = MEMORY_GIB,
+        preload: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:
         self.store, self.slots, self.memory_gib = store, slots, memory_gib
         self.preload, self.devices = preload, devices
@@ -76,11 +59,10 @@ class Supervisor:
         self.claims.__exit__(None, None, None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, stacks: Iterable[Stack], redone: Collection[str] = ()) -> Iterator[Event]:
+    def run(self, stacks: Iterable[Stack], redone: Redone = EMPTY) -> Iterator[Event]:
         """Run every job to a record in the store, and tell of each as it starts and ends, and often in between.
 
-        A stack is asked for when a slot is free. A trial that another run has done meanwhile is only told; the keys in
-        `redone` are run although they have a record.
+        A stack is asked for when a slot is free. A trial that another run has done meanwhile is only told.
         """
         waiting = Waiting(self.store, self.claims, stacks, redone)
         while True:
@@ -133,6 +115,7 @@ class Supervisor:
     def post_mortem(self, child: Child) -> Record:
         """The record, now in the store, of a trial that could not write one."""
         status, reason = child.death
+        reason += f", {TRIES} times" if child.was_killed else ""
         record = Record(child.stack[0].trial, status, reason, seconds=round(child.age, 3), log=child.log)
         self.store.put(record)
         checkpoint_of(self.store.root, child.stack).remove()

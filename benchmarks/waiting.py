@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from benchmarks.child import Stack
@@ -17,16 +17,20 @@ from benchmarks.jobs import Job
 from benchmarks.records import Record
 from benchmarks.store import Store
 
+Redone = Mapping[str, str]
+"""Trials to run again although they have a record: their keys, and the checksums of the records to replace."""
+
+EMPTY: Redone = {}
 LOOK_SECONDS = 2.0
 TRIES = 2
 
 
 class Waiting:
-    """Gives one stack after the other. `redone` are the keys of trials to run again although they have a record."""
+    """Gives one stack after the other."""
 
-    def __init__(self, store: Store, claims: Claims, stacks: Iterable[Stack], redone: Collection[str] = ()) -> None:
+    def __init__(self, store: Store, claims: Claims, stacks: Iterable[Stack], redone: Redone = EMPTY) -> None:
         self.store, self.claims = store, claims
-        self.stacks, self.redone = iter(stacks), set(redone)
+        self.stacks, self.redone = iter(stacks), redone
         self.repeated: deque[Stack] = deque()
         self.elsewhere: list[Job] = []
         self.found: list[tuple[Job, Record]] = []
@@ -47,7 +51,7 @@ class Waiting:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left, here or elsewhere, but what the caller has got."""
+        """Once there is no next stack: whether nothing is left elsewhere either, but what the caller has got."""
         return not (self.repeated or self.elsewhere or self.found)
 
     def told(self) -> Iterator[tuple[Job, Record]]:
@@ -61,10 +65,10 @@ class Waiting:
         if not self.claims.take(key):
             self.elsewhere.append(job)
             return False
-        if key in self.redone:
-            self.redone.remove(key)
+        record = self.store.get(job.trial)
+        if record is not None and record.checksum == self.redone.get(key):
             self.store.discard(job.trial)
-        elif (record := self.store.get(job.trial)) is not None:
+        elif record is not None:
             self.claims.give_back(key)
             self.found.append((job, record))
             return False
@@ -77,9 +81,7 @@ class Waiting:
         self.looked = time.monotonic()
         jobs, self.elsewhere = self.elsewhere, []
         for job in jobs:
-            if (record := self.store.get(job.trial)) is not None:
-                self.found.append((job, record))
-            elif self.is_mine(job):
+            if self.is_mine(job):
                 self.repeated.append((job,))
 
     def divided(self, stack: Stack) -> list[Stack]:

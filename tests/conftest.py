@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from baselines import references
+from benchmarks.events import Finished
 from benchmarks.jobs import Job, plan
 from benchmarks.records import Record
 from benchmarks.store import Store
-from benchmarks.supervisor import Finished, Supervisor
+from benchmarks.supervisor import Supervisor
 from tasks import registry
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test asks no server

@@ -37,7 +37,6 @@ DOORS = {
     "datasets": {"tasks/hub.py", "tasks/export.py"},
     "huggingface_hub": {"tasks/hub.py"},
     "ray": {"benchmarks/launchers/ray.py"},
-    "submitit": {"benchmarks/launchers/slurm.py"},
     "matplotlib": {"tasks/picture.py", "leaderboard/paper/plots.py"},
     "jinja2": {"leaderboard/site.py"},
 }

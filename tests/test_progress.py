@@ -22,13 +22,14 @@ from conftest import jobs_for
 from toy_results import SUITE, record, write
 
 from benchmarks import live, points
+from benchmarks.events import Finished, Pulse
 from benchmarks.jobs import Job
 from benchmarks.live import Journal
 from benchmarks.points import MOST, Teller, points_file, read_points
 from benchmarks.records import InvalidRecord, Record
 from benchmarks.replica import Point
 from benchmarks.store import Store, scan
-from benchmarks.supervisor import Finished, Pulse, Supervisor
+from benchmarks.supervisor import Supervisor
 from leaderboard import progress, watch
 from leaderboard.collect import Collection, collect
 from leaderboard.folder import MARKER
