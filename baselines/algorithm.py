@@ -46,7 +46,9 @@ class Algorithm:
     """What a class that only has `loss` gets for the rest."""
 
     needs: ClassVar[tuple[Need, ...]] = ()
-    stackable: ClassVar[bool] = False  # `loss` depends on the outputs, the batch and the settings alone: no state, no draw
+    stackable: ClassVar[bool] = (
+        False  # `loss` depends on the outputs, the batch and the settings alone: no state, no draw
+    )
     search: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def __init__(self, problem: Problem) -> None:

@@ -9,8 +9,9 @@ under that condition, and what the model and the algorithm take beyond others el
 the median baseline until its first records say more, one of the suite's large ones is its small one, and a task that
 nobody has run costs what its card says.
 
-The public results were measured on two shared cores under a load that changed: the table may be off by a factor of two,
-and is more often too high than too low. A few records in the folder correct that.
+The public results were measured on two shared cores under a load that changed, so that a single place may be off by a
+factor of two or three while sums are nearer, and an idle machine is likely to take less. A few records in the folder
+correct that.
 """
 
 from __future__ import annotations
@@ -288,11 +289,15 @@ def small_one(model: str) -> str:
 
 
 def sampled(root: Path, most: int = SAMPLE) -> Iterator[Record]:
-    """Some of the loose records of a folder, spread over it: enough to know the speed of the machine."""
+    """Some of the records in files of a folder, spread over it: enough to know the speed of the machine.
+
+    Without what was skipped, which says nothing of that.
+    """
     paths = [path for path in record_files(root, FOLDERS) if isinstance(path, Path)] if root.is_dir() else []
     for path in paths[:: max(1, math.ceil(len(paths) / most))]:
         with suppress(InvalidRecord, OSError):
-            yield read(path)
+            if (record := read(path)).status != "skipped":
+                yield record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -78,8 +78,8 @@ class Experiment:
                 elif isinstance(event, Finished):
                     n_done += 1
                     order.add(event.record)
-                    display.finished(event.job, event.record)
-                    self.journal.finished(event.job, event.record)
+                    display.finished(event.job, event.record, order.share)
+                    self.journal.finished(event.job, event.record, order.share)
                     self.mirror.add(self.store.path(event.job.trial))
                 elif self.journal.beat(runner.curves) and (warning := self.site.fresh_warning()):
                     self.console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
@@ -99,10 +99,11 @@ class Experiment:
             record = self.store.get(job.trial)
             if record is not None:
                 before[job.trial.key] = record.status
-                costs.add(record)
                 needed += [record] if self.ends is not None else []
                 if record.status in self.options.retry:
                     redone[job.trial.key] = record.checksum
+                else:
+                    costs.add(record)
             if record is None or job.trial.key in redone:
                 missing.append(replace(job, alone="--alone was given") if self.options.alone else job)
         return before, Order(missing, needed, costs, self.options.slots, self.ends), redone

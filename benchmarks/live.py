@@ -63,7 +63,7 @@ class Journal:
     def begin(self, purpose: str, jobs: Sequence[Job], before: Mapping[str, str], missing: Sequence[Job],
               expected_seconds: float) -> None:  # fmt: skip
         """A set of trials is about to run; `before` has the outcomes, by key, of those that stand already."""
-        self.phase = Phase(purpose, len(missing), expected_seconds)
+        self.phase = Phase(purpose, expected_seconds)
         to_run = {job.trial.key for job in missing}
         for job in jobs:
             self.phase.count(job, "planned")
@@ -77,11 +77,11 @@ class Journal:
         assert self.phase is not None
         self.phase.running[job.trial.key] = (job, time.time())
 
-    def finished(self, job: Job, record: Record) -> None:
-        """A trial has its record."""
+    def finished(self, job: Job, record: Record, share: float) -> None:
+        """A trial has its record, and with it this share of the phase's work is done."""
         assert self.phase is not None
+        self.phase.share = share
         self.phase.running.pop(job.trial.key, None)
-        self.phase.done += 1
         self.phase.count(job, outcome_of(record.status))
         if record.status not in ("ok", "skipped"):
             reason = clean_text(record.reason, REASON)
@@ -106,7 +106,7 @@ class Journal:
         """What the file says."""
         assert self.phase is not None
         now, phase = time.time(), self.phase
-        left = seconds_left(now - phase.began, phase.done, phase.to_run, phase.expected_seconds)
+        left = seconds_left(now - phase.began, phase.share, phase.expected_seconds)
         running = [
             named(job) | budget_of(job) | {"began": round(began, 1), "points": curves.get(key, [])}
             for key, (job, began) in list(phase.running.items())[:RUNNING_TOLD]
@@ -126,10 +126,9 @@ class Phase:
     """One set of trials of a run, such as those of a search, and how many came to what."""
 
     purpose: str
-    to_run: int
     expected_seconds: float
     began: float = field(default_factory=time.time)
-    done: int = 0
+    share: float = 0.0
     by_task: dict[str, Counter[str]] = field(default_factory=dict)
     by_entry: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     running: dict[str, tuple[Job, float]] = field(default_factory=dict)

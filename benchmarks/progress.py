@@ -25,6 +25,7 @@ class Display:
         self.console, self.total, self.slots = console, total, slots
         self.expected_seconds = expected_seconds
         self.done = self.failed = 0
+        self.share = 0.0
         self.began = self.last_line = time.monotonic()
         self.running: dict[str, tuple[Job, float]] = {}
         self.bar = Progress(
@@ -47,10 +48,11 @@ class Display:
         """A trial has begun."""
         self.running[job.trial.key] = (job, time.monotonic())
 
-    def finished(self, job: Job, record: Record) -> None:
-        """A trial has ended."""
+    def finished(self, job: Job, record: Record, share: float) -> None:
+        """A trial has ended, and with it this share of the work is done."""
         self.running.pop(job.trial.key, None)
         self.done += 1
+        self.share = share
         bad = record.status not in ("ok", "skipped")
         self.failed += bad
         self.bar.update(self.bar_id, completed=self.done)
@@ -75,13 +77,12 @@ class Display:
 
     def time_left(self) -> str:
         """An estimate in words."""
-        left = seconds_left(time.monotonic() - self.began, self.done, self.total, self.expected_seconds)
+        left = seconds_left(time.monotonic() - self.began, self.share, self.expected_seconds)
         return f"about {duration(left)} left"
 
 
-def seconds_left(elapsed: float, done: int, total: int, expected: float) -> float:
-    """What was expected of a whole run, corrected by the pace so far."""
-    share = done / total
+def seconds_left(elapsed: float, share: float, expected: float) -> float:
+    """What was expected of a whole run, corrected by the pace of the share of its work that is done."""
     return max(0.0, expected - elapsed) if share < 0.05 else elapsed * (1 - share) / share
 
 

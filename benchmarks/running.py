@@ -54,6 +54,8 @@ class Order:
         self, jobs: Sequence[Job], records: Iterable[Record], costs: Costs, slots: int, ends: float | None
     ) -> None:
         self.jobs, self.costs, self.slots, self.ends = jobs, costs, slots, ends
+        self.expected = {job.trial.key: costs.seconds(job) for job in jobs}
+        self.done_seconds = 0.0
         self.schedule = Schedule(jobs, records, costs.seconds, slots) if ends is not None else None
 
     def __iter__(self) -> Iterator[Stack]:
@@ -66,11 +68,17 @@ class Order:
     def add(self, record: Record) -> None:
         """One more result."""
         self.costs.add(record)
+        self.done_seconds += self.expected[record.key]
         if self.schedule is not None:
             self.schedule.add(record)
 
     def expected_seconds(self) -> float:
         """How long the run may take, with all its slots at work."""
-        seconds = [self.costs.seconds(job) for job in self.jobs]
+        seconds = self.expected.values()
         whole = max(sum(seconds) / self.slots, max(seconds, default=0.0))
         return whole if self.ends is None else min(whole, max(0.0, self.ends - time.monotonic()))
+
+    @property
+    def share(self) -> float:
+        """The share of the expected work that is done."""
+        return self.done_seconds / sum(self.expected.values())

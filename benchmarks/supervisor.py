@@ -116,7 +116,8 @@ class Supervisor:
         """The record, now in the store, of a trial that could not write one."""
         status, reason = child.death
         reason += f", {TRIES} times" if child.was_killed else ""
-        record = Record(child.stack[0].trial, status, reason, seconds=round(child.age, 3), log=child.log)
+        job, origin = child.stack[0], {"started": child.started_at, "commit": child.stack[0].commit}
+        record = Record(job.trial, status, reason, seconds=round(child.age, 3), provenance=origin, log=child.log)
         self.store.put(record)
         checkpoint_of(self.store.root, child.stack).remove()
         return record

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from benchmarks.cells import judge
+from benchmarks.packed import Packed, age
 from benchmarks.points import role_means
 from benchmarks.records import SEARCH, InvalidRecord, Record, Trial
-from benchmarks.store import Damaged, Store, read, scan
+from benchmarks.store import Damaged, read, scan
 from tasks.registry import entries, load
 from tasks.types import Scores
 
@@ -113,16 +114,21 @@ class Writer:
     def __init__(self, results: Path, mode: Mode) -> None:
         self.results, self.mode = results, mode
         self.list = results / MIRRORED
+        self.packed = Packed(results)
         self.mirrored = set(self.list.read_text().split()) if self.list.exists() else set()
         self.warning = ""
 
     def write(self, path: Path) -> None:
-        """Mirror the record in a file, unless it was mirrored before."""
-        try:
-            record = read(path)
-        except (OSError, InvalidRecord) as error:
-            self.warning = self.warning or f"{path.name} was not mirrored: {error}"
+        """Mirror the record in a file, or in a segment if it was packed, unless it was mirrored before."""
+        if path.stem in self.mirrored:
             return
+        try:
+            self.mirror(read(path) if path.exists() else max(self.packed.versions(path.stem), key=age))
+        except (OSError, InvalidRecord, ValueError) as error:
+            self.warning = self.warning or f"{path.name} was not mirrored: {error}"
+
+    def mirror(self, record: Record) -> None:
+        """Mirror a record, unless it was mirrored before."""
         if record.key not in self.mirrored and self.attempt(lambda: write_trial(record, self.results, self.mode)):
             self.mirrored.add(record.key)
             with open(self.list, "a") as file:
@@ -226,7 +232,8 @@ def config_of(record: Record) -> dict[str, Any]:
         **{f"settings.{name}": value for name, value in trial.settings.items()},
         **{f"dose.{name}": value for name, value in trial.dose.items()},
         **{f"recipe.{name}": value for name, value in (record.recipe or {}).items()},
-        **{f"version.{name}": value for name, value in record.provenance.items() if name != "started"},
+        "engine": record.provenance.get("engine", {}).get("name"),
+        **{f"version.{name}": value for name, value in record.provenance.items() if name not in ("started", "engine")},
     }  # fmt: skip
 
 
@@ -277,10 +284,9 @@ def main(arguments: list[str] | None = None, messages: IO[str] = sys.stdin) -> i
     if options.follow:
         follow(writer, messages)
     else:
-        store = Store(options.results)
         for found in scan(options.results):
             if not isinstance(found, Damaged):
-                writer.write(store.path(found.trial))
+                writer.mirror(found)
     print(json.dumps({"warning": writer.warning}))
     return 0
 

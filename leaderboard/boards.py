@@ -12,8 +12,8 @@ from benchmarks.ranking import Tier, tier
 from benchmarks.records import TARGET_INPUTS
 from benchmarks.statistics import Estimate, mean_of_means
 from leaderboard.collect import Collection
-from leaderboard.standing import Standing, standings
-from tasks.registry import newest
+from leaderboard.standing import FEWEST_SEEDS, Standing, no_ranks, standings
+from tasks.registry import Entry, newest
 from tasks.types import Task
 
 INPUT_KINDS = ("vector", "signal", "image", "tokens")
@@ -23,8 +23,8 @@ INPUT_KINDS = ("vector", "signal", "image", "tokens")
 class Row:
     """One entrant on a board. `mean` is over the ranked tasks, None where `missing` names one that has no score.
 
-    `standing` is where that mean stands among others, None where there is nothing to stand among. What was given the
-    inputs of the test (`target-inputs`) is shown and has neither.
+    `standing` is where that mean stands among others, None where it cannot be said. What was given the inputs of the
+    test (`target-inputs`) is shown and has neither.
     """
 
     entrant: Entrant
@@ -48,7 +48,8 @@ class Row:
 class Board:
     """Tasks with results as columns, `ranked` those that the mean is over; rows best first, then those without a mean.
 
-    `without` are entrants that were skipped on every task here.
+    `unranked` says of every other task in words why the mean leaves it out, `no_ranks` why no mean has a rank; it is
+    empty where some have. `without` are entrants that were skipped on every task here.
     """
 
     family: str
@@ -56,12 +57,20 @@ class Board:
     protocol: Protocol
     tasks: tuple[Task, ...]
     ranked: frozenset[str]
+    unranked: Mapping[str, str]
     rows: tuple[Row, ...]
+    no_ranks: str
     without: tuple[Entrant, ...]
 
     @cached_property
     def cells(self) -> list[Cell]:
         return [cell for row in self.rows for cell in row.cells.values()]
+
+    def no_rank(self, row: Row) -> str:
+        """In words why an entry has no rank, where it has none."""
+        if row.standing is not None:
+            return ""
+        return "no mean" if row.mean is None else self.no_ranks or f"fewer than {FEWEST_SEEDS} seeds"
 
 
 def boards(collection: Collection) -> list[Board]:
@@ -85,11 +94,13 @@ def boards(collection: Collection) -> list[Board]:
 def board(cells: Sequence[Cell], protocol: Protocol, family: str, kind: str) -> Board:
     """The board of these cells."""
     tasks = {c.task.spec.id: c.task for c in cells}
-    ranked = frozenset(() if protocol.sees_test else ranked_tasks(tasks, cells))
     by_entrant: dict[Entrant, dict[str, Cell]] = {}
     for cell in cells:
         by_entrant.setdefault(cell.entrant, {})[cell.task.spec.id] = cell
     took_part = {e: own for e, own in by_entrant.items() if any(c.state != "skipped" for c in own.values())}
+    known = [cell for own in took_part.values() for cell in own.values()]
+    unranked = dict.fromkeys(tasks, "saw the test") if protocol.sees_test else unranked_tasks(tasks, known)
+    ranked = frozenset(set(tasks) - set(unranked))
     rows = sorted((row(entrant, own, ranked) for entrant, own in took_part.items()), key=place)
     return Board(
         family=family,
@@ -97,7 +108,9 @@ def board(cells: Sequence[Cell], protocol: Protocol, family: str, kind: str) -> 
         protocol=protocol,
         tasks=tuple(tasks[name] for name in sorted(tasks)),
         ranked=ranked,
+        unranked=unranked,
         rows=tuple(standing(rows, ranked)),
+        no_ranks=no_ranks([row.cells for row in rows if row.mean is not None], sorted(ranked)),
         without=tuple(sorted(set(by_entrant) - set(took_part))),
     )
 
@@ -107,11 +120,29 @@ def input_kind(task: Task) -> str:
     return task.spec.entry.input
 
 
-def ranked_tasks(tasks: Mapping[str, Task], cells: Sequence[Cell]) -> list[str]:
-    """What a mean is over: newest versions that are neither controls nor optional, and that someone has a score on."""
+def unranked_tasks(tasks: Mapping[str, Task], cells: Sequence[Cell]) -> dict[str, str]:
+    """The tasks that a mean leaves out, with the reason in a few words; cells: those of whoever took part.
+
+    One of them is that it was run with fewer than half of the models, skipped or not: what only some were run on must
+    not take the mean of all others. Models are counted, not entries, so that no algorithm or configuration changes it.
+    """
     scored = {cell.task.spec.id for cell in cells if cell.score is not None}
-    entries = newest(task.spec.entry for task in tasks.values())
-    return [e.id for e in entries if e.id in scored and "control" not in e.tags and not e.optional]
+    models = {cell.entrant.model for cell in cells}
+    run_with = {name: {cell.entrant.model for cell in cells if cell.task.spec.id == name} for name in tasks}
+
+    def reason(entry: Entry) -> str:
+        if "control" in entry.tags:
+            return "control"
+        if entry.optional:
+            return "optional"
+        if entry.id not in scored:
+            return "no score"
+        n = len(run_with[entry.id])
+        return f"run with {n} of {len(models)} models" if 2 * n < len(models) else ""
+
+    found = {name: reason(task.spec.entry) for name, task in tasks.items()}
+    current = {entry.id for entry in newest(tasks[name].spec.entry for name, why in found.items() if not why)}
+    return {name: why or "older version" for name, why in found.items() if name not in current}
 
 
 def row(entrant: Entrant, cells: Mapping[str, Cell], ranked: frozenset[str]) -> Row:
@@ -126,8 +157,6 @@ def standing(rows: Sequence[Row], ranked: frozenset[str]) -> list[Row]:
     """The rows, best first, those with a mean with where they stand among each other."""
     complete = [row for row in rows if row.mean is not None]
     found = standings([row.cells for row in complete], sorted(ranked))
-    if found is None:
-        return list(rows)
     placed = [replace(row, standing=where) for row, where in zip(complete, found, strict=True)]
     return [*placed, *rows[len(complete) :]]
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from benchmarks.cells import Cell, Entrant, Verdict
+from benchmarks.statistics import Estimate
 from leaderboard import wording
 from leaderboard.axes import Anchors, Axis, Frame, Tick, anchor_values, ends, frame, metric_range, pixels
 from leaderboard.profiles import Line
@@ -50,7 +51,10 @@ class Dot:
 
 @dataclass(frozen=True)
 class Strip:
-    """Scores from -0.25 to 1 on a line: every seed as a dot, the mean as a bar, the interval as a line."""
+    """Scores from -0.25 to 1 on a line: every seed as a dot, the mean as a bar, the interval as a line.
+
+    `heads` are its ends that go on beyond the line, with the way they go: -1 to the left, 1 to the right.
+    """
 
     width: int
     height: int
@@ -59,6 +63,7 @@ class Strip:
     dots: tuple[Dot, ...]
     mean: float | None
     interval: tuple[float, float] | None
+    heads: tuple[tuple[float, int], ...]
     description: str
 
 
@@ -76,10 +81,7 @@ def strip_ticks() -> list[Tick]:
 
 def strip(cell: Cell) -> Strip:
     """The seeds of a cell that count in its mean."""
-    axis = STRIP_AXIS
-    score, interval = cell.score, None
-    if score is not None and score.low is not None and score.high is not None:
-        interval = (axis.at(score.low), axis.at(score.high))
+    axis, score = STRIP_AXIS, cell.score
     counted = [(outcome, value) for outcome in cell.outcomes if (value := outcome.counted) is not None]
     return Strip(
         width=STRIP_WIDTH,
@@ -96,9 +98,20 @@ def strip(cell: Cell) -> Strip:
             for i, (outcome, value) in enumerate(counted)
         ),
         mean=None if score is None else axis.at(score.mean),
-        interval=interval,
+        interval=None if score is None else pixels(axis, score),
+        heads=() if score is None else heads(axis, score),
         description=wording.sentence(cell),
     )
+
+
+def heads(axis: Axis, estimate: Estimate) -> tuple[tuple[float, int], ...]:
+    """Where an interval leaves an axis that runs to the right: the place in pixels, and -1 to the left or 1."""
+    found = []
+    if estimate.low is not None and estimate.low < axis.low:
+        found.append((axis.start, -1))
+    if estimate.high is not None and estimate.high > axis.high:
+        found.append((axis.end, 1))
+    return tuple(found)
 
 
 def dot_kind(verdict: Verdict) -> DotKind:
@@ -121,6 +134,7 @@ class AxisStrip:
     height: int
     own: float
     interval: tuple[float, float] | None
+    heads: tuple[tuple[float, int], ...]
     others: tuple[float, ...]
     description: str
 
@@ -134,6 +148,7 @@ def axis_strip(line: Line, entrant: Entrant) -> AxisStrip:
         height=STRIP_HEIGHT,
         own=across.at(own.mean),
         interval=pixels(across, own),
+        heads=heads(across, own),
         others=tuple(sorted(across.at(p.mean) for other, p in line.positions.items() if other != entrant)),
         description=f"{wording.metric(own.mean)} between {line.axis.low} and {line.axis.high}",
     )
@@ -167,12 +182,13 @@ class Rule:
 class Plane:
     """The headline metric in distribution (across) against out of distribution (up).
 
-    On the diagonal, where the axes meet it, nothing is lost. Left of `gate` a model is not trained.
+    On the diagonal, where the axes meet it, nothing is lost. Left of `gate` a model is not trained; None where a task
+    reads its gate from something else than what is drawn.
     """
 
     frame: Frame
     diagonal: tuple[float, float, float, float] | None
-    gate: float
+    gate: float | None
     rules: tuple[Rule, ...]
     points: tuple[PlanePoint, ...]
     description: str
@@ -200,10 +216,20 @@ def plane(cells: Sequence[Cell], anchors: Anchors, signs: Mapping[Entrant, Mark]
     return Plane(
         frame=frame(across, up, 240, 206),
         diagonal=diagonal(across, up),
-        gate=across.at(spec.gate),
+        gate=across.at(spec.gate) if is_gated(cells) else None,
         rules=tuple(rules(spec, anchors, up)),
         points=tuple(points),
         description=f"{spec.metric} in and out of distribution on {spec.id}, {len(points)} entries",
+    )
+
+
+def is_gated(cells: Sequence[Cell]) -> bool:
+    """Whether the value in distribution tells, seed by seed, who is trained."""
+    finished = ((cell.task, outcome) for cell in cells for outcome in cell.outcomes)
+    return all(
+        task.passes_gate(outcome.summary.iid) == outcome.summary.trained
+        for task, outcome in finished
+        if outcome.summary is not None
     )
 
 

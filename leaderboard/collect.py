@@ -9,8 +9,10 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from statistics import median_low
 
 from benchmarks.cells import LARGEST, Cell, Entrant, Outcome, entrant_of, is_reported, judge
 from benchmarks.records import Record, Trial, canonical, clean_text, digest
@@ -19,6 +21,8 @@ from tasks.types import Scores, Task, TaskSpec
 
 REFUSED_TOLD = 5
 LONGEST = 1e9  # seconds; 32 years
+LIFETIME = timedelta(days=3652)  # of results that are compared; ten years
+NEVER = datetime.min.replace(tzinfo=UTC)
 SUMMARY_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
@@ -39,15 +43,11 @@ def told(refused: Sequence[Refused], rest_in: Path | None = None) -> list[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """A record, and the file it was read from."""
+    """A record, the file it was read from, and when it was run: ISO 8601 in UTC, empty where no date is believed."""
 
     file: str
     record: Record
-
-    @property
-    def started(self) -> str:
-        """When it was run, ISO 8601; empty where its provenance does not say."""
-        return str(self.record.provenance.get("started", ""))
+    started: str = ""
 
     @property
     def digest(self) -> str:
@@ -123,7 +123,31 @@ def read(roots: Sequence[Path]) -> Sorted:
                 refused.append(Refused(clean_text(place), clean_text(item.reason.replace(str(root), name))))
             else:
                 found.append(Found(f"{name}/{item.trial.folder}/{item.key}.json", item))
-    return sorted(found, key=lambda f: (f.file, f.age)), refused
+    return sorted(dated(found), key=lambda f: (f.file, f.age)), refused
+
+
+def dated(found: Sequence[Found]) -> list[Found]:
+    """With the dates that can be believed: those that are dates, and not ten years after the middle one of all.
+
+    The most recent result decides what the others must agree with, and one from the year 9999 would decide for ever. A
+    result whose date is not believed is the oldest. The clock of this machine is not asked: a build is the same on
+    every day.
+    """
+    dates = [date_of(f.record) for f in found]
+    middle = median_low([date for date in dates if date is not None] or [NEVER])
+    return [
+        f if date is None or date - middle > LIFETIME else replace(f, started=date.isoformat(timespec="microseconds"))
+        for f, date in zip(found, dates, strict=True)
+    ]
+
+
+def date_of(record: Record) -> datetime | None:
+    """When a record says that it was run, in UTC where it names no zone; None where it does not say."""
+    try:
+        date = datetime.fromisoformat(str(record.provenance.get("started", "")))
+        return date.replace(tzinfo=date.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def named(roots: Sequence[Path]) -> dict[str, Path]:

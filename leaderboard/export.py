@@ -1,6 +1,6 @@
 """The same numbers for machines: `results.json` with everything, `results.csv` with a line per task, entry and seed.
 
-`board_csv` has what a table of a paper has, a line per entry and task.
+`board_csv` has what a table of a paper has, a line per entry and task, `indices_csv` what a figure of indices has.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from benchmarks.statistics import Estimate
 from leaderboard.boards import Board
 from leaderboard.collect import Collection
 from leaderboard.curves import Point, severity_curves
+from leaderboard.profiles import Line
 from leaderboard.wording import command, lost
 from tasks.types import Summary, Task
 
@@ -30,6 +31,11 @@ COLUMNS = (
 
 BOARD_COLUMNS = (
     "task", "model", "algorithm", "hparams", "score", "half_width", "low", "high", "seeds", "outcome", "lost", "flags",
+)  # fmt: skip
+
+INDEX_COLUMNS = (
+    "task", "index", "low_end", "high_end", "low_means", "high_means", "model", "algorithm", "hparams", "mean",
+    "half_width", "low", "high", "seeds",
 )  # fmt: skip
 
 
@@ -179,6 +185,23 @@ def board_csv(board: Board) -> str:
 def cells_csv(cells: Sequence[Cell]) -> str:
     """The same for some cells."""
     return as_lines(BOARD_COLUMNS, [board_line(cell) for cell in cells])
+
+
+def indices_csv(found: Sequence[Line]) -> str:
+    """A line per axis and entry on it: what the two ends stand for, and where the entry stands."""
+    return as_lines(
+        INDEX_COLUMNS,
+        [
+            (*ends_of(line), *identity(entrant), *numbers(position))
+            for line in found
+            for entrant, position in sorted(line.positions.items())
+        ],
+    )
+
+
+def ends_of(line: Line) -> tuple[object, ...]:
+    """Which index of which task, the values of its ends, and what they stand for."""
+    return line.task.spec.id, line.axis.index, *line.axis.ends, line.axis.low, line.axis.high
 
 
 def as_lines(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

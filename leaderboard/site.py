@@ -23,6 +23,7 @@ from leaderboard.model_view import field, model_view
 from leaderboard.overview import ambiguous, overview, solutions
 from leaderboard.progress_view import View, clock, curve, reload_seconds
 from leaderboard.reproductions import HEADS, INTRODUCTION, Section, tally
+from leaderboard.standing import FEWEST_SEEDS
 from leaderboard.task_view import task_context
 from tasks.types import SCORE_CLIP, Role, Task, TaskSpec
 
@@ -70,7 +71,7 @@ def site(
         "reproductions.html": render(
             "reproductions.html", "", sections=reproduced, heads=HEADS, about=INTRODUCTION, tally=tally(reproduced)
         ),
-        "method.html": render("method.html", "", clip=SCORE_CLIP),
+        "method.html": render("method.html", "", clip=SCORE_CLIP, fewest_seeds=FEWEST_SEEDS),
         "data.html": render("data.html", ""),
         "results.json": export.as_json(collection, GENERATOR),
         "results.csv": export.as_csv(collection),

@@ -11,7 +11,7 @@ from statistics import fmean
 from benchmarks.cells import Cell
 from benchmarks.ranking import rank_intervals, ranks_without_one, seeds_to_separate
 
-FEWEST = 2  # groups of tasks, and seeds, for an interval of ranks
+FEWEST_ENTRIES, FEWEST_IDEAS, FEWEST_SEEDS = 2, 2, 3  # for ranks: two seeds drawn again are half the time one
 Cells = Mapping[str, Cell]
 """An entry's cells by task."""
 
@@ -29,22 +29,51 @@ class Standing:
     to_next: float | None
 
 
-def standings(entries: Sequence[Cells], ranked: Sequence[str]) -> list[Standing] | None:
+def standings(entries: Sequence[Cells], ranked: Sequence[str]) -> list[Standing | None]:
     """entries: the cells of those with a score on every ranked task, best mean first.
 
-    One idea or one seed drawn again is always itself: None with fewer than two of either, or of entries.
+    None for those with fewer than three seeds on a ranked task, and for all of them where `no_ranks` has a reason.
     """
-    if len(entries) < 2 or len({idea(entries[0][name]) for name in ranked}) < FEWEST:
-        return None
-    by_seed = [[counted(cells[name]) for cells in entries] for name in ranked]
-    shared = [sorted(set[int].intersection(*map(set, listed))) for listed in by_seed]
-    if min(map(len, shared)) < FEWEST:
-        return None
-    scores = [[[v[seed] for seed in seeds] for v in each] for each, seeds in zip(by_seed, shared, strict=True)]
-    groups = [idea(entries[0][name]) for name in ranked]
+    if no_ranks(entries, ranked):
+        return [None] * len(entries)
+    able = [cells for cells in entries if has_seeds(cells, ranked)]
+    scores = [
+        [values(cells[name], seeds) for cells in able] for name in ranked for seeds in (shared_seeds(able, name),)
+    ]
+    groups = [idea(able[0][name]) for name in ranked]
     ranks, without = rank_intervals(scores, groups), ranks_without_one(scores, groups)
-    to_next = [*(seeds_to_tell(one, other, ranked) for one, other in pairwise(entries)), None]
-    return [Standing(*each) for each in zip(zip(ranks.low, ranks.high, strict=True), without, to_next, strict=True)]
+    to_next = [*(seeds_to_tell(one, other, ranked) for one, other in pairwise(able)), None]
+    found = map(Standing, zip(ranks.low, ranks.high, strict=True), without, to_next)
+    return [next(found) if has_seeds(cells, ranked) else None for cells in entries]
+
+
+def no_ranks(entries: Sequence[Cells], ranked: Sequence[str]) -> str:
+    """In words why none of these entries has a rank, as `standings` takes them; empty where some have.
+
+    One idea or one seed drawn again is always itself, and two seeds are half the time one of them twice.
+    """
+    if len(entries) < FEWEST_ENTRIES:
+        return f"fewer than {FEWEST_ENTRIES} entries have a mean"
+    if len(ranked) == 1:
+        return "only one task is ranked"
+    if len({idea(entries[0][name]) for name in ranked}) < FEWEST_IDEAS:
+        return "all ranked tasks are variants of one idea"
+    able = [cells for cells in entries if has_seeds(cells, ranked)]
+    if len(able) < FEWEST_ENTRIES:
+        return f"fewer than {FEWEST_ENTRIES} entries have {FEWEST_SEEDS} seeds on every ranked task"
+    if any(len(shared_seeds(able, name)) < FEWEST_SEEDS for name in ranked):
+        return f"the entries share fewer than {FEWEST_SEEDS} seeds"
+    return ""
+
+
+def has_seeds(cells: Cells, ranked: Sequence[str]) -> bool:
+    """Whether an entry has enough seeds everywhere to be drawn again."""
+    return all(len(counted(cells[name])) >= FEWEST_SEEDS for name in ranked)
+
+
+def shared_seeds(entries: Sequence[Cells], name: str) -> list[int]:
+    """The seeds of a task that count for all of some entries."""
+    return sorted(set[int].intersection(*({*counted(cells[name])} for cells in entries)))
 
 
 def idea(cell: Cell) -> str:
@@ -57,12 +86,18 @@ def counted(cell: Cell) -> dict[int, float]:
     return {outcome.seed: value for outcome in cell.outcomes if (value := outcome.counted) is not None}
 
 
+def values(cell: Cell, seeds: Sequence[int]) -> list[float]:
+    """What some seeds count."""
+    found = counted(cell)
+    return [found[seed] for seed in seeds]
+
+
 def seeds_to_tell(one: Cells, other: Cells, ranked: Sequence[str]) -> float | None:
-    """From the means over tasks of each seed that both have everywhere; None with fewer than two of these."""
-    values = [(counted(one[name]), counted(other[name])) for name in ranked]
-    seeds = sorted(set[int].intersection(*({*a} & {*b} for a, b in values)))
-    if len(seeds) < FEWEST:
+    """From the means over tasks of each seed that both have everywhere; None with fewer than three of these."""
+    pairs = [(counted(one[name]), counted(other[name])) for name in ranked]
+    seeds = sorted(set[int].intersection(*({*a} & {*b} for a, b in pairs)))
+    if len(seeds) < FEWEST_SEEDS:
         return None
-    first, second = ([fmean(pair[k][seed] for pair in values) for seed in seeds] for k in (0, 1))
+    first, second = ([fmean(pair[k][seed] for pair in pairs) for seed in seeds] for k in (0, 1))
     needed = seeds_to_separate(first, second)
     return math.inf if needed is None else needed

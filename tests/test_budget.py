@@ -137,7 +137,7 @@ def test_who_waits_gets_all_seeds_of_a_task_together() -> None:
 
 def test_what_no_rank_depends_on_comes_after_what_one_does_for_each_seed() -> None:
     jobs = product([CONTROL, ONE], ["a"], range(2))
-    order = drawn_from(Schedule(jobs, [], lambda job: 1.0 if job.trial.task == CONTROL else 9.0, slots=1))
+    order = drawn_from(Schedule(jobs, [], lambda job: 9.0 if job.trial.task == CONTROL else 1.0, slots=1))
     assert order == ["one a 0", "control a 0", "one a 1", "control a 1"]
 
 
@@ -303,9 +303,17 @@ def test_who_lacks_a_task_gets_what_it_lacks_before_others_get_more() -> None:
 
 def test_a_task_that_nobody_has_run_and_the_time_is_too_short_for_holds_up_no_other() -> None:
     jobs = product(["toy/t0-v1"], ["a", "b"], range(3)) + product([ONE, TWO], ["a", "b"], [3])
-    seconds = {"toy/t0-v1": 5.0}
-    order = drawn_from(Schedule(jobs, results(SCORES), lambda job: seconds.get(job.trial.task, 0.1), slots=1), left=9.0)
-    assert order == ["one a 3", "one b 3", "two a 3", "two b 3", "t0 a 0"]
+    seconds = {"toy/t0-v1": 3.0}
+    order = drawn_from(Schedule(jobs, results(SCORES), lambda job: seconds.get(job.trial.task, 0.1), slots=1), left=8.9)
+    assert order == ["one a 3", "one b 3", "two a 3", "two b 3", "t0 a 0", "t0 a 1"]
+
+
+def test_an_entry_with_fewer_seeds_holds_up_no_other() -> None:
+    noisier = {TWO: SCORES[ONE], ONE: SCORES[TWO]}
+    known = [*results(noisier), *(result(task, "dear", 0, 0.5) for task in (ONE, TWO))]
+    jobs = product([ONE, TWO], ["dear"], [1, 2, 3]) + product([ONE, TWO], ["a", "b"], [3])
+    order = drawn_from(Schedule(jobs, known, by_model(a=1.0, b=1.0, dear=100.0), slots=1), left=190.0)
+    assert order == ["two a 3", "two b 3", "one a 3", "one b 3", "one dear 1"]
 
 
 def test_who_is_given_test_inputs_has_no_rank_to_narrow() -> None:

@@ -213,6 +213,51 @@ def test_results_on_other_data_than_the_most_recent_are_stale(tmp_path: Path) ->
     assert reason == "stale: its data differ from those that the task generates since 2026-02-01; run it again"
 
 
+NOW = "2026-02-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["9999-12-31T23:59:59+00:00", "9999-12-31T23:59:59-12:00", "2040-01-01T00:00:00+00:00", "~", "", "9", "z" * 99],
+)
+def test_a_date_that_cannot_be_decides_nothing(tmp_path: Path, date: str) -> None:
+    """Neither which data are today's, nor which source is the last, nor which of two records of a trial counts."""
+    others = [record(model=m, mean_x=0.6, started=NOW) for m in ("a", "b")]
+    stale = collected(tmp_path / "data", *others, record(model="x", mean_x=0.5, started=date))
+    assert [(r.file.split("/")[3], r.reason) for r in stale.refused] == [
+        ("x", "stale: its data differ from those that the task generates since 2026-02-01; run it again")
+    ]
+    sources = [record("toy/second-v1", "a", source_hash="b" * 64, started=date)]
+    assert reasons(collected(tmp_path / "source", *others, *sources)) == [
+        "older source bbbbbbbb of this model; 00000000 was run later"
+    ]
+    roots = [
+        write(tmp_path / name, *listed)
+        for name, listed in (("x", [record(model="a", ood=1.0, started=date)]), ("y", others))
+    ]
+    both = collect(roots, SUITE)
+    assert [c.outcomes[0].counted for c in both.cells] == pytest.approx([0.5, 0.5])
+
+
+def test_a_result_with_an_unbelievable_date_counts_where_nothing_contradicts_it(tmp_path: Path) -> None:
+    found = collected(tmp_path, record(model="a", started=NOW), record(model="b", started="9999-01-01T00:00:00+00:00"))
+    assert found.refused == () and len(found.cells) == 2
+
+
+def test_dates_are_compared_as_times_and_not_as_texts(tmp_path: Path) -> None:
+    late, early = "2026-02-01T00:00:00-05:00", "2026-02-01T03:00:00+00:00"
+    found = collected(
+        tmp_path, record(model="a", mean_x=0.5, started=late), record(model="b", mean_x=0.6, started=early)
+    )
+    assert [c.entrant.model for c in found.cells] == ["a"]
+
+
+def test_years_after_all_other_results_a_new_one_is_the_last(tmp_path: Path) -> None:
+    old = [record(model=m, seed=s, mean_x=0.5, started=NOW) for m in "abc" for s in range(3)]
+    found = collected(tmp_path, *old, record(model="d", mean_x=0.6, started="2033-01-01T00:00:00+00:00"))
+    assert len(found.refused) == 3 and {c.entrant.model for c in found.cells} == set("abcd")
+
+
 def test_another_draw_may_have_other_data(tmp_path: Path) -> None:
     collection = collected(
         tmp_path, record(mean_x=0.5), record(mean_x=0.6, draw=digest("secret"), started="2026-03-01T00:00:00+00:00")
@@ -411,8 +456,8 @@ def test_a_board_has_intervals_of_ranks_for_those_with_a_mean(tmp_path: Path) ->
     assert [(row.mean, row.standing) for row in second.rows] == [(None, None)]
 
 
-@pytest.mark.parametrize(("n_ideas", "seeds"), [(1, 5), (5, 1)])
-def test_one_idea_or_one_seed_makes_no_interval_of_ranks(tmp_path: Path, n_ideas: int, seeds: int) -> None:
+@pytest.mark.parametrize(("n_ideas", "seeds"), [(1, 5), (5, 2)])
+def test_one_idea_or_two_seeds_make_no_interval_of_ranks(tmp_path: Path, n_ideas: int, seeds: int) -> None:
     suite = ideas(n_ideas)
     write(tmp_path, *better_and_worse(suite, seeds))
     (board,) = boards(collect([tmp_path], suite))

@@ -150,6 +150,9 @@ def test_a_large_baseline_is_its_small_one_until_its_records_say_more() -> None:
 def test_a_task_that_nobody_has_run_costs_what_its_card_says() -> None:
     spec = registry.load(NOT_RUN).spec
     by_card = (spec.budget.core_seconds or costs.GUESSED_SECONDS) / len(spec.conditions)
+    assert training(Costs.known(), task=NOT_RUN, model="mlp") == pytest.approx(by_card), (
+        "of this model, not of the median"
+    )
     known = Costs(table())
     assert training(known, task=NOT_RUN, model="mlp") == pytest.approx(by_card)
     assert training(known, task=NOT_RUN, model="cnn") == pytest.approx(4 * by_card)
@@ -258,6 +261,7 @@ def test_a_sample_is_spread_over_a_folder_and_reads_no_more_than_asked(tmp_path:
         for seed in range(20):
             store.put(record(1.0, task=task, seed=seed, source_hash="0" * 64))
     (tmp_path / A / "mlp" / "erm" / "damaged.json").write_text("{")
+    store.put(record(0.1, "skipped", model="lstm", source_hash="0" * 64))
     found = list(costs.sampled(tmp_path, most=10))
     assert 7 <= len(found) <= 10 and {each.trial.task for each in found} == {A, B}
     assert len(list(costs.sampled(tmp_path))) == 40

@@ -23,7 +23,7 @@ from benchmarks.records import Record
 from leaderboard import figures, folder
 from leaderboard.collect import Collection, collect
 from leaderboard.folder import NotOurs
-from leaderboard.paper import plots
+from leaderboard.paper import indices, plots
 from leaderboard.paper.bibtex import SUITE_TITLE, bibliography
 from leaderboard.paper.contents import Files, groups, paper
 from leaderboard.paper.latex import text
@@ -119,7 +119,7 @@ def test_a_board_of_several_ideas_has_ranks(tmp_path: Path) -> None:
     files = paper(collection, ["svg"])
     shown = words(read(files, "ranks-toy-vector.svg"))
     assert [name for name in shown if name in ("good", "middle", "poor", "partly")] == ["good", "middle", "poor"]
-    assert "1 entrant without a score on every ranked task not shown" in read(files, "captions.md")
+    assert "Not shown: 1 entrant without 3 seeds on each of them." in read(files, "captions.md")
 
 
 def test_every_figure_and_table_has_a_caption_with_its_terms(made: Files) -> None:
@@ -172,6 +172,109 @@ def test_configurations_of_one_model_are_told_apart(tmp_path: Path) -> None:
     files = paper(collected(tmp_path, *found, *also), ["svg"], crossed=True)
     for name in ("scores-toy-vector.svg", "algorithms/algorithms-toy-flat-v1.svg"):
         assert {"mlp (default)", "mlp (depth 2)"} <= set(words(read(files, name)))
+
+
+# --- indices ----------------------------------------------------------------------------------------------------------
+
+
+def chosen() -> list[Record]:
+    """On the axis of `toy/described-v1`: .7, .75 and .8; .3 once; and a seed that did not train."""
+    long = [record("toy/described-v1", "long", s, ood=v) for s, v in enumerate((0.5, 0.6, 0.7))]
+    return [*long, record("toy/described-v1", "short", ood=-0.3), record("toy/described-v1", "no", iid=0.6)]
+
+
+def test_indices_have_a_figure_with_both_ends_and_the_same_as_data(tmp_path: Path) -> None:
+    files = paper(collected(tmp_path, *chosen()), ["svg"])
+    assert set(files) == {"captions.md", "tasks.bib", "indices-toy-vector.svg", "indices-toy-vector.csv"}
+    shown = words(read(files, "indices-toy-vector.svg"))
+    for word in ("described: choice", "the short way", "the long way", "described: first", "early", "late", "long"):
+        assert shown.count(word) == 1, word
+    assert "no" not in shown, "what learned nothing chose nothing"
+    rows = list(csv.DictReader(io.StringIO(read(files, "indices-toy-vector.csv"))))
+    assert [(row["index"], row["model"], row["seeds"]) for row in rows] == [
+        ("choice", "long", "3"),
+        ("choice", "short", "1"),
+        ("first", "long", "3"),
+    ]
+    assert (rows[0]["low_means"], rows[0]["high_means"]) == ("the short way", "the long way")
+    assert float(rows[0]["mean"]) == pytest.approx(0.75)
+    assert float(rows[0]["half_width"]) == pytest.approx(4.303 * 0.05 / 3**0.5, abs=1e-3)
+    caption = read(files, "captions.md").partition("## indices-toy-vector\n\n")[2]
+    assert caption.startswith("Which solutions 2 entrants chose on the vector tasks of toy: 2 indices between")
+    assert "neither of which is the good one" in caption and "headline protocol" in caption
+
+
+def test_indices_of_controls_are_no_choice(tmp_path: Path) -> None:
+    spec = SUITE["toy/described-v1"].spec
+    control = type(SUITE["toy/described-v1"])(replace(spec, entry=replace(spec.entry, tags=("control",))))
+    collection = collect([write(tmp_path / "r", *chosen())], {**SUITE, "toy/described-v1": control})
+    assert set(paper(collection, ["svg"])) == {"captions.md", "tasks.bib"}
+
+
+def test_a_place_far_beyond_an_end_is_drawn_at_the_edge_and_one_that_is_near_where_it_is() -> None:
+    def limits(*means: float) -> tuple[float, float]:
+        return indices.Panel("a", (0.0, 1.0), "low", "high", [(m, None) for m in means]).limits
+
+    assert limits(0.0, 1.0) == pytest.approx((-0.08, 1.08))
+    assert limits(0.5, 1.4) == pytest.approx((-0.08, 1.48))
+    assert limits(-7.0, 0.5) == pytest.approx((-0.58, 1.08))
+    panel = indices.Panel("a", (0.0, 1.0), "low", "high", [(-7.0, None), None])
+    assert panel.has_open and not replace(panel, places=[(0.2, None)]).has_open
+
+
+def test_the_words_of_both_ends_share_a_line_where_they_fit() -> None:
+    panel = indices.Panel("a", (0.0, 1.0), "adds", "right in 90 %, multiplies", [])
+    assert panel.words(40) == [("adds", "right in 90\N{NO-BREAK SPACE}%, multiplies")]
+    assert panel.words(12) == [("adds", ""), ("", "right in"), ("", "90\N{NO-BREAK SPACE}%,"), ("", "multiplies")]
+
+
+@pytest.mark.parametrize(
+    ("n_lines", "sizes"), [(0, []), (1, [1]), (9, [9]), (18, [9, 9]), (19, [12, 7]), (37, [12, 12, 12, 1])]
+)
+def test_many_axes_are_parted_into_pages_that_are_about_as_full(n_lines: int, sizes: list[int]) -> None:
+    assert [len(page) for page in indices.pages([None] * n_lines, 10)] == sizes  # type: ignore[list-item]
+    assert plots.PAGE_INCHES < indices.height(10, 3) * 4 <= indices.PAGE_HIGH_INCHES
+
+
+# --- intervals that go on ---------------------------------------------------------------------------------------------
+
+
+def n_marks(draw: plots.Draw) -> int:
+    """How many marks a figure has, those of its axes among them."""
+    return len(list(ElementTree.fromstring(plots.files(draw, ["svg"])["svg"]).iter(f"{SVG}use")))
+
+
+@pytest.mark.parametrize(("span", "heads"), [((0.1, 0.9), 0), ((0.1, 1.5), 1), ((-9.0, 9.0), 2), ((-0.29, 1.04), 0)])
+def test_an_interval_that_goes_on_beyond_an_axis_has_a_head_at_its_edge(span: tuple[float, float], heads: int) -> None:
+    mark, whole = plots.Mark("#0072b2", "o"), (0.4, 0.6)
+
+    def seeds(span: tuple[float, float]) -> plots.Draw:
+        line = plots.SeedLine("a", mark, [(0.5, None)], 0.5, span)
+        return lambda: plots.seed_dots([line], "floor", "ceiling")
+
+    def ranks(span: tuple[float, float]) -> plots.Draw:
+        return lambda: plots.ranks([plots.Ranked(n, mark, 0.5, s, 1, (1, 2)) for n, s in (("a", span), ("b", whole))])
+
+    def plane(span: tuple[float, float]) -> plots.Draw:
+        point = plots.PlanePoint("a", mark, 0.5, 0.5, span, span)
+        return lambda: plots.plane(plots.Plane([point], (1.04, -0.29), plots.SCORE_AXIS, None, {}, "risk"))
+
+    def index(span: tuple[float, float]) -> plots.Draw:
+        panel = indices.Panel("a", (-0.29 + 0.08, 1.04 - 0.08), "low", "high", [(0.5, span)])
+        return lambda: indices.indices(["a"], [mark], [panel])
+
+    for figure in (seeds, ranks):
+        assert n_marks(figure(span)) - n_marks(figure(whole)) == heads, figure
+    assert n_marks(plane(span)) - n_marks(plane(whole)) == 2 * heads
+    if heads:
+        assert n_marks(index(span)) - n_marks(index(whole)) == heads
+
+
+def test_a_caption_speaks_of_heads_where_there_are_any(made: Files) -> None:
+    captions = read(made, "captions.md")
+    said = dict(re.findall(r"^## (\S+)\n\n(.*)$", captions, flags=re.M))
+    assert "An arrowhead" in said["seeds-toy-flat-v1"], "of partly: 1, -.25, -.25"
+    assert "An arrowhead" not in said["seeds-toy-control-v1"]
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

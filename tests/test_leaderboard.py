@@ -156,7 +156,7 @@ def test_tables_are_complete_and_named_without_a_script(files: dict[str, str]) -
 
 def test_the_overview_tells_outcomes_apart_in_words(files: dict[str, str]) -> None:
     text = files["index.html"]
-    assert '">0.90<small>±0.25 n3</small>' in text  # 0.8, 0.9, 1.0: 4.303 * 0.1 / sqrt(3)
+    assert '">0.90<br>±0.25 n3</td>' in text  # 0.8, 0.9, 1.0: 4.303 * 0.1 / sqrt(3)
     for words in ("failed", "not run", "not trained", "control", "budget × 0.1"):
         assert words in text
     order = [text.index(f'models/{name}.html">') for name in ("good", "bad")]
@@ -405,6 +405,36 @@ def test_a_strip_shows_every_counted_seed(tmp_path: Path) -> None:
     assert [dot.x for dot in strip.dots] == [strip.ceiling, strip.dots[1].x, strip.dots[1].x]
     assert strip.dots[1].x < strip.floor < strip.ceiling
     assert "1 of 3 not trained, 1 of 3 failed" in strip.description
+
+
+def test_an_interval_that_goes_on_beyond_a_strip_has_a_head_there(tmp_path: Path) -> None:
+    found = [
+        record(model=m, seed=s, ood=v) for m, o in (("a", (0.7, 0.71)), ("b", (0.6, 1.0))) for s, v in enumerate(o)
+    ]
+    narrow, wide = (charts.strip(cell) for cell in collect([write(tmp_path / "r", *found)], SUITE).cells)
+    assert narrow.heads == ()
+    assert wide.interval is not None and wide.heads == ((wide.interval[0], -1), (wide.interval[1], 1))
+    axis = Axis(0.0, 1.0, 12, 178)
+    assert charts.heads(axis, Estimate(0.5, 0.0, 1.0, 3)) == () == charts.heads(axis, Estimate(2.0, None, None, 1))
+
+
+class Otherwise(type(SUITE["toy/flat-v1"])):  # type: ignore[misc]
+    """Who is trained does not hang on the value in distribution."""
+
+    def passes_gate(self, iid_value: float) -> bool:
+        return True
+
+
+def test_a_gate_is_drawn_where_it_tells_who_is_trained(tmp_path: Path) -> None:
+    root = write(tmp_path / "r", record(), record(model="poor", iid=0.6))
+    for kind, there in ((type(SUITE["toy/flat-v1"]), True), (Otherwise, False)):
+        task = kind(SUITE["toy/flat-v1"].spec)
+        found = collect([root], {"toy/flat-v1": task})
+        cells = [replace(cell, task=SUITE["toy/flat-v1"]) for cell in found.cells]
+        plane = charts.plane(cells, {}, charts.marks(found.entrants))
+        assert (plane.gate is not None) == there
+        page = site(replace(found, cells=tuple(cells)), no_picture)["tasks/toy-flat-v1.html"]
+        assert ('class="gate"' in page) == there and ("it has no line here" in page) != there
 
 
 @pytest.mark.parametrize(("value", "level"), [(-0.25, 0), (-9.0, 0), (0.0, 5), (1.0, 25), (7.0, 25), (0.5, 15)])

@@ -54,7 +54,7 @@ class Tables(HTMLParser):
         elif tag == "a" and self.in_cell and self.rows and self.rows[-1][1][-1] == "":
             self.rows[-1][0].setdefault("links", "")
             self.rows[-1][0]["links"] += own["href"] + " "
-        elif tag in ("small", "b", "a") and self.in_cell and self.rows:
+        elif tag in ("small", "b", "a", "br") and self.in_cell and self.rows:
             self.rows[-1][1][-1] += " "
 
     def handle_endtag(self, tag: str) -> None:
@@ -113,9 +113,16 @@ def boards(data: Json) -> Iterator[tuple[tuple[str, str, str], dict[str, dict[st
 
 
 def ranked(data: Json, board: Mapping[str, Mapping[str, Json]]) -> list[str]:
-    """The tasks of a board's mean: someone has a score, no control, not optional (one version each here)."""
+    """The tasks of a board's mean: someone has a score, no control, not optional, half of the models were run on it.
+
+    There is one version of each here, and models that were skipped on all of it are none of its own.
+    """
+    board = {e: cells for e, cells in board.items() if any(cell["state"] != "skipped" for cell in cells.values())}
     scored = {task for cells in board.values() for task, cell in cells.items() if counted(cell)}
-    return sorted(t for t in scored if "control" not in data["tasks"][t]["tags"] and not data["tasks"][t]["optional"])
+    ran = {task: {data["entries"][e]["model"] for e, cells in board.items() if task in cells} for task in scored}
+    n_models = len({data["entries"][e]["model"] for e in board})
+    kept = {t for t in scored if "control" not in data["tasks"][t]["tags"] and not data["tasks"][t]["optional"]}
+    return sorted(t for t in kept if len(ran[t]) >= n_models / 2)
 
 
 def drawn_ranks(data: Json, cells: Sequence[Mapping[str, Json]], tasks: Sequence[str]) -> NDArray[np.int64]:
@@ -207,12 +214,12 @@ def test_every_rank_and_its_change_when_an_idea_is_left_out(made: tuple[Tables, 
     for key, board in boards(data):
         tasks, every = ranked(data, board), {task for cells in board.values() for task in cells}
         rows = [(slug, cells) for slug, cells in rows_of(tables, key, board) if len(cells) == 5 + len(every)]
-        rows = [(slug, cells) for slug, cells in rows if numbers(cells[1])]
-        complete = [c for c in board.values() if tasks and all(t in c and counted(c[t]) for t in tasks)]
-        given_test = [c for c in complete if any("target-inputs" in s["flags"] for x in c.values() for s in x["seeds"])]
-        seeds = [len(set.intersection(*(set(counted(c[t])) for c in complete))) for t in tasks] if complete else [0]
-        several = len({data["tasks"][t]["idea"] for t in tasks}) > 1 and min(seeds, default=0) > 1
-        expected = len(complete) - len(given_test) if several else 0
+        rows = [(slug, cells) for slug, cells in rows if re.fullmatch(r"[\d– ]*\d[\d– ]*", cells[1])]
+        able = [c for c in board.values() if tasks and all(t in c and len(counted(c[t])) >= 3 for t in tasks)]
+        able = [c for c in able if not any("target-inputs" in s["flags"] for x in c.values() for s in x["seeds"])]
+        seeds = [len(set.intersection(*(set(counted(c[t])) for c in able))) for t in tasks] if able else [0]
+        several = len({data["tasks"][t]["idea"] for t in tasks}) > 1 and min(seeds, default=0) >= 3
+        expected = len(able) if several else 0
         assert len(rows) == (expected if expected > 1 and "oracle/" not in key[2] else 0), key
         if not rows:
             continue

@@ -153,7 +153,7 @@ def test_a_reader_finds_what_the_run_told(tmp_path: Path) -> None:
         journal.begin("trials", [done, failing, running, waiting], before, [failing, running, waiting], 60.0)
         journal.started(failing)
         journal.started(running)
-        journal.finished(failing, ended(failing, "diverged", f"the loss is nan {HOSTILE}\x1b[31m"))
+        journal.finished(failing, ended(failing, "diverged", f"the loss is nan {HOSTILE}\x1b[31m"), 0.5)
         journal.write({running.trial.key: [GOOD, GOOD | {"step": 2}]})
         (run,) = told(tmp_path)
         assert run.state(time.time()) == "running" and run.slots == 2 and run.purpose == "trials"
@@ -168,7 +168,7 @@ def test_a_reader_finds_what_the_run_told(tmp_path: Path) -> None:
         (failure,) = run.failures
         assert failure.status == "diverged" and failure.reason == f"the loss is nan {HOSTILE}?[31m"
         assert run.expected_end is not None and run.expected_end >= run.written
-        journal.finished(running, ended(running))
+        journal.finished(running, ended(running), 1.0)
     (run,) = told(tmp_path)
     assert run.state(time.time() + 1e6) == "finished" and run.running == () and run.expected_end is None
     assert run.total.ok == 1
@@ -213,7 +213,7 @@ def test_a_folder_that_refuses_the_file_fails_no_run(tmp_path: Path) -> None:
     (tmp_path / "progress").write_text("not a folder")
     with Journal(tmp_path, 1) as journal:
         journal.begin("trials", planned(), {}, planned(), 1.0)
-        journal.finished(planned()[0], ended(planned()[0]))
+        journal.finished(planned()[0], ended(planned()[0]), 1.0)
     assert (tmp_path / "progress").read_text() == "not a folder"
 
 

@@ -125,10 +125,14 @@ def test_summary_keeps_the_estimators_apart() -> None:
 
 
 def test_only_erm_stands_before_the_gate() -> None:
-    line_after_weighting = row_of("weighted", "best_line")
-    assert line_after_weighting.scores["iid"]["excess_risk"] > SPEC.gate
-    assert TASK.summarize({"erm": row_of("erm", "shortcut"), "weighted": line_after_weighting}).trained
-    assert not TASK.summarize({"erm": row_of("erm", "constant"), "weighted": row_of("weighted", "oracle")}).trained
+    """What is shown in distribution lies on the side of the gate that the verdict says."""
+    plain, after_weighting = row_of("erm", "shortcut"), row_of("weighted", "best_line")
+    assert after_weighting.scores["iid"]["excess_risk"] > SPEC.gate
+    summary = TASK.summarize({"erm": plain, "weighted": after_weighting})
+    assert summary.trained and summary.iid == plain.scores["iid"]["excess_risk"] < SPEC.gate
+    assert summary.ood == pytest.approx((0.203035 + 0.004374) / 2, abs=1e-5)
+    summary = TASK.summarize({"erm": row_of("erm", "constant"), "weighted": row_of("weighted", "oracle")})
+    assert not summary.trained and summary.iid > SPEC.gate
 
 
 def test_least_squares_lines_have_the_excess_risks_of_the_pilot() -> None:

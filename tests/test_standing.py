@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,6 @@ from leaderboard.doses import dose_views
 from leaderboard.model_view import field, model_view
 from leaderboard.neighbours import between, profiles, values_of
 from leaderboard.site import site
-from leaderboard.standing import standings
 from leaderboard.task_view import task_context, task_view
 from tasks.types import Dose, Task
 
@@ -120,8 +120,100 @@ def test_variants_of_one_idea_give_no_ranks(tmp_path: Path) -> None:
     assert board.rows[0].tier == "ceiling side"
 
 
-def test_entries_without_common_seeds_give_no_ranks() -> None:
-    assert standings([], []) is None
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ({"a": SCORES["a"]}, "fewer than 2 entries have a mean"),
+        ({m: {"toy/one-v1": own["toy/one-v1"]} for m, own in SCORES.items()}, "only one task is ranked"),
+        (
+            {m: {task: own[task] for task in ("toy/one-v1", "toy/two-v1")} for m, own in SCORES.items()},
+            "all ranked tasks are variants of one idea",
+        ),
+        (
+            {"a": SCORES["a"], "b": {task: values[:2] for task, values in SCORES["b"].items()}},
+            "fewer than 2 entries have 3 seeds on every ranked task",
+        ),
+    ],
+)
+def test_a_board_without_ranks_says_why(tmp_path: Path, scores: Mapping[str, Any], why: str) -> None:
+    found = collect([write(tmp_path / "results", *results(scores))], suite())
+    (board,) = boards(found)
+    assert board.no_ranks == why and {row.standing for row in board.rows} == {None}
+    assert {board.no_rank(row) for row in board.rows if row.mean} == {why}
+    files = site(found, lambda task: None)
+    assert f"no ranks</a>: {why}." in files["index.html"]
+    assert why in files["models/a.html"], "also where its mean stands alone"
+
+
+def test_entries_of_other_seeds_give_no_ranks(tmp_path: Path) -> None:
+    late = [replace(r, trial=replace(r.trial, seed=r.trial.seed + 3)) for r in results({"b": SCORES["b"]})]
+    (board,) = boards(collect([write(tmp_path / "r", *results({"a": SCORES["a"]}), *late)], suite()))
+    assert board.no_ranks == "the entries share fewer than 3 seeds"
+
+
+def test_two_seeds_of_one_entry_take_the_rank_of_no_other(tmp_path: Path) -> None:
+    """Nor does it stand between the two others: what tells them apart is asked of them alone."""
+    two = {"between": {task: [0.6, 0.65] for task in SCORES["a"]}}
+    alone, beside = (
+        boards(collect([write(tmp_path / name, *results({**SCORES, **more}))], suite()))[0]
+        for name, more in (("alone", {}), ("beside", two))
+    )
+    standing = {row.entrant.model: row.standing for row in beside.rows}
+    assert standing == {"between": None, **{row.entrant.model: row.standing for row in alone.rows}}
+    (row,) = (row for row in beside.rows if row.standing is None)
+    assert row.mean is not None and beside.no_rank(row) == "fewer than 3 seeds"
+    found = collect([tmp_path / "beside"], suite())
+    assert '<td class="none why">fewer than 3 seeds</td>' in site(found, lambda task: None)["index.html"]
+
+
+# --- over the same tasks ----------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_only_one_was_run_on_takes_nobodys_mean_and_is_in_none(tmp_path: Path) -> None:
+    """As a task of one's own beside results that ship: means and ranks stay, and the heading says why."""
+    public = results({"a": SCORES["a"], "b": SCORES["b"], "c": SCORES["a"]})
+    tasks = {**suite(), "toy/mine-v1": toy("toy/mine-v1")}
+    own = results({"net": {"toy/mine-v1": [1.0, 1.0, 1.0]}, "a": {"toy/mine-v1": [0.1, 0.1, 0.1]}})
+    (before,) = boards(collect([write(tmp_path / "public", *public)], tasks))
+    found = collect([tmp_path / "public", write(tmp_path / "own", *own)], tasks)
+    (beside,) = boards(found)
+    assert beside.unranked == {}, "two of four models are half of them"
+    found = collect([tmp_path / "public", write(tmp_path / "mine", *own[:3])], tasks)
+    (beside,) = boards(found)
+    assert beside.ranked == before.ranked and beside.unranked == {"toy/mine-v1": "run with 1 of 4 models"}
+    *known, net = beside.rows
+    assert [(r.entrant, r.mean, r.standing) for r in known] == [(r.entrant, r.mean, r.standing) for r in before.rows]
+    assert net.mean is None and net.missing == tuple(sorted(before.ranked))
+    assert "run with 1 of 4 models</small>" in site(found, lambda task: None)["index.html"]
+
+
+def test_a_run_on_fewer_tasks_has_no_mean_and_changes_none(tmp_path: Path) -> None:
+    (before,) = boards(collect([write(tmp_path / "public", *results(SCORES))], suite()))
+    own = write(tmp_path / "own", *results({"net": {"toy/one-v1": [1.0, 1.0, 1.0]}}))
+    (beside,) = boards(collect([tmp_path / "public", own], suite()))
+    assert beside.ranked == before.ranked
+    assert [(r.mean, r.standing) for r in beside.rows[:2]] == [(r.mean, r.standing) for r in before.rows]
+    assert (beside.rows[2].mean, beside.rows[2].missing) == (None, ("toy/other-v1", "toy/two-v1"))
+
+
+def test_models_that_take_none_of_it_are_none_of_those_that_might_have_been_run(tmp_path: Path) -> None:
+    others = [record("toy/one-v1", f"other{i}", status="skipped", reason="takes images") for i in range(9)]
+    (board,) = boards(collect([write(tmp_path / "r", *results(SCORES), *others)], suite()))
+    assert board.unranked == {} and len(board.without) == 9
+
+
+def test_configurations_and_algorithms_of_a_model_take_no_task_from_the_mean(tmp_path: Path) -> None:
+    more = [record("toy/one-v1", "a", 0, algorithm=f"other{i}") for i in range(9)]
+    (board,) = boards(collect([write(tmp_path / "r", *results(SCORES), *more)], suite()))
+    assert board.ranked == set(suite()) and board.unranked == {}
+
+
+def test_a_new_version_that_few_were_run_on_replaces_no_old_one(tmp_path: Path) -> None:
+    tasks = {**suite(), "toy/one-v2": toy("toy/one-v2")}
+    new = [record("toy/one-v2", "net")]
+    three = {**SCORES, "c": SCORES["a"]}
+    (board,) = boards(collect([write(tmp_path / "r", *results(three), *new)], tasks))
+    assert board.unranked == {"toy/one-v2": "run with 1 of 4 models"} and "toy/one-v1" in board.ranked
 
 
 def test_families_stand_apart(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Engines that start workers somewhere, count them and stop them. None knows what a trial is, and none carries a result.
+"""Engines that start workers somewhere, count them and stop them; none knows what a trial is or carries a result.
 
-A worker is a command that reads the plan in a results folder, does what is left of it and ends with status 0. So any
-number of workers may run, die and be started again on any mixture of engines: what counts is in the folder.
+A worker is a command that does what is left to do for a results folder and then ends with status 0. So any number of
+workers may run, die and be started again, on any mixture of engines: what counts is in the folder.
 """
 
 from __future__ import annotations

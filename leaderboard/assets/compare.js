@@ -2,6 +2,7 @@
 "use strict";
 (function () {
   var MOST = 4, LOW = -0.25, WIDTH = 240, PAD = 12, ROW = 12;
+  var NOISE = 1e-6;  // scores have four decimals, what is smaller comes from computing
   var SVG = "http://www.w3.org/2000/svg";
   var data = JSON.parse(document.getElementById("data").textContent);
   var form = document.getElementById("choice"), place = document.getElementById("comparison");
@@ -43,8 +44,10 @@
     return estimate(seeds.map(function (seed) { return second[seed] - first[seed]; }));
   }
 
+  // what an interval of differences says; without any difference at all there is nothing to decide
   function says(found) {
     if (found.half === null) return "one seed";
+    if (Math.abs(found.mean) + found.half < NOISE) return "equal";
     return found.mean - found.half > 0 ? "better" : found.mean + found.half < 0 ? "worse" : "undecided";
   }
 
@@ -58,11 +61,15 @@
 
   function count(n, noun) { return n + " " + noun + (n === 1 ? "" : "s"); }
 
-  function margin(found) { return found.half === null ? "" : " \u00b1" + found.half.toFixed(2); }
+  function margin(found) {
+    if (found.half === null) return "";
+    return " \u00b1" + (found.half > NOISE && found.half < 0.005 ? "<0.01" : found.half.toFixed(2));
+  }
+
+  function named(entry) { return entry.alike ? entry.label + ", " + (entry.configuration || "default") : entry.label; }
 
   function title(entry) {
-    var parts = [entry.label];
-    if (entry.alike) parts.push(entry.configuration);
+    var parts = [named(entry)];
     if (!entry.headline) parts.push(entry.protocol);
     return parts.join(", ");
   }
@@ -98,10 +105,17 @@
       var found = estimate(seeds.map(function (seed) { return table[seed]; }));
       var parts = seeds.map(function (seed) { return draw("circle", { "class": "fill-" + i, cx: at(table[seed]), cy: y, r: 2.6, "fill-opacity": 0.55 }); });
       if (found.half !== null) parts.unshift(draw("path", { "class": "whisker stroke-" + i, d: "M" + at(found.mean - found.half) + " " + y + "H" + at(found.mean + found.half) }));
+      if (found.mean - found.half < LOW) parts.push(head(i, PAD, y, -1));
+      if (found.mean + found.half > 1) parts.push(head(i, WIDTH - PAD, y, 1));
       parts.push(draw("path", { "class": "stroke-" + i, "stroke-width": 2.4, d: "M" + at(found.mean) + " " + (y - 5) + "v10" }));
       return draw("g", {}, parts);
     });
     return draw("svg", { "class": "strip", viewBox: "0 0 " + WIDTH + " " + height, width: WIDTH, height: height, "aria-hidden": "true" }, lines.concat(marks));
+  }
+
+  // the end of an interval that goes on beyond the scale
+  function head(i, x, y, way) {
+    return draw("path", { "class": "head fill-" + i, d: "M" + x + " " + (y - 4) + "l" + 5 * way + " 4l" + -5 * way + " 4z" });
   }
 
   function key(i) {
@@ -158,7 +172,7 @@
       cells.push(numberCell(number(found.mean), margin(found)));
       if (!k) return make("tr", {}, cells.concat([numberCell("\u2013"), numberCell("\u2013")]));
       var beside = difference(means[0], means[k], seeds);
-      var tally = { better: 0, worse: 0, undecided: 0, "one seed": 0 };
+      var tally = { better: 0, worse: 0, undecided: 0, equal: 0, "one seed": 0 };
       tasks.forEach(function (t) { tally[says(difference(t.tables[0], t.tables[k], t.seeds))] += 1; });
       var words = Object.keys(tally).filter(function (w) { return tally[w]; }).map(function (w) { return tally[w] + " " + w; }).join(", ");
       return make("tr", {}, cells.concat([numberCell(number(beside.mean, true), margin(beside)), numberCell(words)]));
@@ -184,7 +198,7 @@
         var found = difference(t.tables[0], own, t.seeds), word = says(found);
         var cell = numberCell(number(found.mean, true), margin(found));
         cell.className += " " + word.replace(" ", "-");
-        cell.appendChild(make("small", { "class": "side" }, [" " + word]));
+        cell.appendChild(make("small", { "class": "side" }, [" " + (word === "equal" ? "equal on every pair" : word)]));
         cells.push(cell, numberCell(wins(t.tables[0], own, t.seeds) + " of " + t.seeds.length));
       });
       return make("tr", {}, cells);
@@ -246,7 +260,7 @@
     data.entries.forEach(function (entry) {
       var name = entry.headline ? "Headline protocol" : entry.protocol;
       groups[name] = groups[name] || select.appendChild(make("optgroup", { label: name }));
-      groups[name].appendChild(make("option", { value: entry.id }, [entry.alike ? entry.label + ", " + entry.configuration : entry.label]));
+      groups[name].appendChild(make("option", { value: entry.id }, [named(entry)]));
     });
   }
 

@@ -2,6 +2,9 @@
 "use strict";
 (function () {
   var MINUS = /\u2212/g;
+  var STEPS = {
+    ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-Infinity, 0], End: [Infinity, 0]
+  };
 
   // --- the state of a page, in its hash: `#q=mlp&family=shift&sort=shift-vector-table:4:descending` ------------------
 
@@ -104,6 +107,11 @@
       return !value || own === null || own === value;
     }
 
+    // a row of a board that names no algorithm was trained plainly
+    function isTrainedBy(row, algorithm) {
+      return !algorithm || !row.hasAttribute("data-slug") || (row.getAttribute("data-algorithm") || "erm") === algorithm;
+    }
+
     function hasTag(tags, tag) { return !tag || tags.includes(tag); }
 
     function tagsOfRow(row) {
@@ -135,11 +143,12 @@
       document.querySelectorAll("table.filterable").forEach(function (table) {
         var visible = !table.closest("section").hidden;
         Array.from(table.tBodies[0].rows).forEach(function (row) {
-          row.hidden = !row.cells[0].textContent.toLowerCase().includes(entry) || !fits(row, "algorithm", want.algorithm);
+          row.hidden = !row.cells[0].textContent.toLowerCase().includes(entry) || !isTrainedBy(row, want.algorithm);
           all += 1;
           if (visible && !row.hidden) shown += 1;
         });
       });
+      document.querySelectorAll("table.matrix").forEach(settle);
       var narrowed = fields.some(function (field) { return field.value.trim(); });
       count.textContent = narrowed
         ? shown + " of " + all + " rows; ranks and means stay over all ranked tasks of a board and all its entries."
@@ -174,12 +183,64 @@
 
   // --- a cell of a board leads to its entry on the task's page -------------------------------------------------------
 
+  // where a cell leads; what was skipped or not run has no entry there
+  function way(table, cell) {
+    var link = table.tHead.rows[0].cells[cell.cellIndex].querySelector("a");
+    var entry = cell.classList.contains("absent") ? "" : "#" + cell.parentNode.getAttribute("data-slug");
+    return link && link.getAttribute("href") + entry;
+  }
+
+  function isShown(cell) { return !cell.hidden && !cell.parentNode.hidden; }
+
+  function waysOf(table) {
+    return Array.from(table.tBodies[0].rows).map(function (row) {
+      return Array.from(row.cells).filter(function (cell) { return isShown(cell) && cell.tagName === "TD" && way(table, cell); });
+    }).filter(function (row) { return row.length; });
+  }
+
+  // One cell of a table has a real link, so that Tab stops once; arrow keys carry it from cell to cell.
+  function carry(table, cell) {
+    var link = table.querySelector("td > a") || document.createElement("a");
+    if (link.parentNode) link.replaceWith.apply(link, Array.from(link.childNodes));
+    if (!cell) return;
+    link.href = way(table, cell);
+    link.title = "Arrow keys move to other cells";
+    link.append.apply(link, Array.from(cell.childNodes));
+    cell.appendChild(link);
+  }
+
+  function settle(table) {
+    var link = table.querySelector("td > a");
+    if (!link || !isShown(link.parentNode)) carry(table, (waysOf(table)[0] || [])[0]);
+  }
+
+  // the names stay at the left while a table scrolls, and must not cover what has the focus
+  function uncover(event) {
+    var cell = event.target.closest("td");
+    if (!cell) return;
+    var names = cell.parentNode.cells[0].getBoundingClientRect(), left = cell.getBoundingClientRect().left;
+    cell.closest(".scroll").scrollLeft -= Math.max(0, names.right - left);
+  }
+
   function makeWays(table) {
+    settle(table);
+    table.addEventListener("focusin", uncover);
     table.addEventListener("click", function (event) {
       var cell = event.target.closest("td");
       if (!cell || event.target.closest("a") || String(getSelection())) return;
-      var link = table.tHead.rows[0].cells[cell.cellIndex].querySelector("a");
-      if (link) location.href = link.getAttribute("href") + "#" + cell.parentNode.getAttribute("data-slug");
+      var place = way(table, cell);
+      if (place) location.href = place;
+    });
+    table.addEventListener("keydown", function (event) {
+      var link = event.target, steps = STEPS[event.key];
+      if (!steps || link.parentNode.tagName !== "TD" || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      var rows = waysOf(table);
+      var y = rows.findIndex(function (row) { return row.includes(link.parentNode); });
+      var x = rows[y].indexOf(link.parentNode);
+      var row = rows[Math.min(Math.max(y + steps[1], 0), rows.length - 1)];
+      event.preventDefault();
+      carry(table, row[Math.min(Math.max(x + steps[0], 0), row.length - 1)]);
+      link.focus();
     });
   }
 

@@ -34,6 +34,7 @@ from leaderboard.paper.figures import (
     scale_of,
     seed_drawing,
 )
+from leaderboard.paper.indices import index_drawings
 from leaderboard.paper.latex import table
 from leaderboard.paper.plots import Format, Mark
 from leaderboard.paper.tables import Grid, crossed_grid, grid
@@ -125,7 +126,9 @@ def parts(group: Group, formats: Sequence[Format]) -> Iterator[tuple[str, Mappin
     """Every figure and table of a group: its name, its content by format, its caption."""
     for drawing, cells in drawings(group):
         if drawing is not None:
-            yield drawing.name, plots.files(drawing.draw, formats), f"{drawing.shows} {terms(group, seeds(cells))}"
+            content: dict[str, str | bytes] = {**plots.files(drawing.draw, formats)}
+            content |= {"csv": drawing.data} if drawing.data else {}
+            yield drawing.name, content, f"{drawing.shows} {terms(group, seeds(cells))}"
     for made in crossed_tables(group) if group.crossed else board_tables(group):
         n_seeds = f"{count(made.grid.seeds, 'seed')} where no mark says otherwise"
         caption = f"{made.shows} {terms(group, n_seeds)}"
@@ -177,6 +180,7 @@ def drawings(group: Group) -> Iterator[tuple[Drawing | None, Sequence[Cell]]]:
     for board in boards(group.collection):
         yield heat_drawing(board, group.names, short_names(group)), board.cells
         yield rank_drawing(board, group.names, group.marks), board.cells
+    yield from index_drawings(group.undosed, group.names, group.marks, short_names(group))
     for task in group.tasks:
         cells = of_task(group.undosed, task)
         yield plane_drawing(task, cells, group.names, group.marks), cells

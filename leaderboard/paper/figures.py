@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -18,6 +18,7 @@ from leaderboard.doses import DoseView
 from leaderboard.paper import plots
 from leaderboard.paper.plots import Curves, Draw, Mark, Plane, PlanePoint, Ranked, SeedLine, Series, Sign, Span, Tile
 from leaderboard.paper.tables import has_totals, mean_name, places
+from leaderboard.standing import FEWEST_SEEDS
 from leaderboard.task_view import anchor_curve, means, measured_anchors
 from leaderboard.wording import count, number
 from tasks.types import SCORE_CLIP, Task, TaskSpec
@@ -29,11 +30,12 @@ Marks = Mapping[Entrant, Mark]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure by the name of its file, how to draw it, and what it shows."""
+    """A figure by the name of its file, how to draw it, and what it shows; `data` is CSV where no table has it."""
 
     name: str
     draw: Draw
     shows: str
+    data: str = ""
 
 
 # --- of a board -------------------------------------------------------------------------------------------------------
@@ -125,7 +127,8 @@ def rank_drawing(board: Board, names: Names, marks: Marks) -> Drawing | None:
         f"Mean score over the {len(board.ranked)} ranked {board.kind} tasks of {board.family} with its 95 % t "
         f"interval, and the rank among the {len(shown)} entrants shown with its 95 % interval (bootstrap over ideas of "
         "tasks and over seeds)."
-        + (f" {count(without, 'entrant')} without a score on every ranked task not shown." if without else ""),
+        + heads(plots.goes_on(line.span, plots.SCORE_AXIS) for line in shown)
+        + (f" Not shown: {count(without, 'entrant')} without {FEWEST_SEEDS} seeds on each of them." if without else ""),
     )
 
 
@@ -133,7 +136,7 @@ def ranked(board: Board, row: Row, names: Names, marks: Marks) -> Ranked | None:
     """A line of the figure of ranks."""
     if row.mean is None or row.standing is None:
         return None
-    rank = 1 + sum(other.mean is not None and other.mean.mean > row.mean.mean for other in board.rows)
+    rank = 1 + sum(m.mean > row.mean.mean for other in board.rows if other.standing and (m := other.mean))
     low, high = row.standing.ranks
     return Ranked(names[row.entrant], marks[row.entrant], row.mean.mean, span(row.mean), rank, (low, high))
 
@@ -161,7 +164,7 @@ def plane_drawing(task: Task, cells: Sequence[Cell], names: Names, marks: Marks)
         points=points,
         across=charts.inside_range(spec, [point.x for point in points]),
         up=axes.metric_range(spec, known, [point.y for point in points]),
-        gate=spec.gate,
+        gate=spec.gate if charts.is_gated(cells) else None,
         rules=outside(spec, anchors),
         metric=words(spec.metric),
     )
@@ -171,8 +174,9 @@ def plane_drawing(task: Task, cells: Sequence[Cell], names: Names, marks: Marks)
         partial(plots.plane, data),
         f"{spec.id}: {words(spec.metric)} in distribution against out of distribution, {better} is better and better "
         "is up and to the right; means with 95 % t intervals over the seeds that finished. Dashed: floor and ceiling. "
-        "Left of the dotted gate a model counts as not trained. On the grey diagonal, where there is one, nothing is "
-        "lost. Open markers lie beyond the axes.",
+        + ("Left of the dotted gate a model counts as not trained. " if data.gate is not None else "")
+        + "On the grey diagonal, where there is one, nothing is lost. Open markers lie beyond the axes."
+        + heads(plots.goes_on(p.x_span, data.across) or plots.goes_on(p.y_span, data.up) for p in points),
     )
 
 
@@ -196,8 +200,14 @@ def seed_drawing(task: Task, cells: Sequence[Cell], names: Names, marks: Marks) 
         f"seeds-{file_name(task)}",
         partial(plots.seed_dots, lines, floor, ceiling),
         f"{task.spec.id}: the score of every seed, with mean and 95 % t interval. 0 is {floor}, 1 is {ceiling}; a seed "
-        f"that failed or did not train counts as {number(SCORE_CLIP[0])}.",
+        f"that failed or did not train counts as {number(SCORE_CLIP[0])}."
+        + heads(plots.goes_on(line.span, plots.SCORE_AXIS) for line in lines),
     )
+
+
+def heads(drawn: Iterable[bool]) -> str:
+    """What an arrowhead at the end of an interval says, where any is drawn."""
+    return " An arrowhead says that an interval goes on beyond the axis." if any(drawn) else ""
 
 
 def seed_line(cell: Cell, score: Estimate, names: Names, marks: Marks) -> SeedLine:

@@ -15,11 +15,12 @@ from functools import cache
 from typing import Any, Literal
 
 import matplotlib.style
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -46,6 +47,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (7, 2)))
 HATCHES: Mapping[Sign, str] = {"failed": "xxxxx", "not trained": ".....", "skipped": "/////", "not run": ""}
 SIGN_MARKERS: Mapping[Sign, str] = {"failed": "x", "not trained": "o"}
+SCORE_AXIS: Span = (SCORE_CLIP[0] - 0.04, SCORE_CLIP[1] + 0.04)
+HEADS = ((CARETLEFT, CARETRIGHT), (CARETDOWN, CARETUP))  # at the first and the second limit, of x and of y
 SCORE_NORM = Normalize(*SCORE_CLIP)
 SCORES = LinearSegmentedColormap.from_list(
     "scores",
@@ -174,16 +177,34 @@ def upright(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def interval(axes: Axes, y: float, span: Span | None, colour: str) -> None:
-    """A line along x."""
-    if span is not None:
-        axes.plot(span, (y, y), color=colour, linewidth=1.1, solid_capstyle="butt", zorder=2)
+def interval(axes: Axes, at: float, span: Span | None, colour: str, up: bool = False, linewidth: float = 1.1) -> None:
+    """A line along x, or `up` along y; where it goes on beyond the axis, an arrowhead at its edge says so."""
+    if span is None:
+        return
+    limits = axes.get_ylim() if up else axes.get_xlim()
+    ends = tuple(within(value, limits) for value in span)
+    axes.plot(*placed(ends, at, up), color=colour, linewidth=linewidth, solid_capstyle="butt", zorder=2)
+    for value, end in zip(span, ends, strict=True):
+        if value != end:
+            head = HEADS[up][int(end == limits[1])]
+            style: dict[str, Any] = {"marker": head, "markersize": 4 * linewidth, "mew": 0}
+            axes.plot(*placed((end,), at, up), color=colour, zorder=2, clip_on=False, **style)
+
+
+def placed(values: Sequence[float], at: float, up: bool) -> tuple[Sequence[float], Sequence[float]]:
+    """Values along x, or `up` along y, at one place of the other axis."""
+    level = [at] * len(values)
+    return (level, values) if up else (values, level)
+
+
+def goes_on(span: Span | None, axis: Span) -> bool:
+    """Whether an interval has an arrowhead on an axis."""
+    return span is not None and any(within(value, axis) != value for value in span)
 
 
 def score_axis(axes: Axes, shown: Sequence[float]) -> None:
     """Scores along x with some numbers, and lines where the floor and the ceiling are."""
-    low, high = SCORE_CLIP
-    axes.set_xlim(low - 0.04, high + 0.04)
+    axes.set_xlim(SCORE_AXIS)
     axes.set_xticks(shown, [number(value) for value in shown])
     for value in (0.0, 1.0):
         axes.axvline(value, color=GREY, linewidth=0.6, linestyle=(0, (4, 2)), zorder=0)
@@ -283,12 +304,15 @@ class PlanePoint:
 
 @dataclass(frozen=True)
 class Plane:
-    """Axes run from the worst to the best value. `rules` are the anchors out of distribution by name."""
+    """Axes run from the worst to the best value. `rules` are the anchors out of distribution by name.
+
+    `gate` is None where it is not read from the value across.
+    """
 
     points: Sequence[PlanePoint]
     across: Span
     up: Span
-    gate: float
+    gate: float | None
     rules: Mapping[str, float]
     metric: str
 
@@ -303,11 +327,12 @@ def plane(data: Plane) -> Figure:
     for name, value in data.rules.items():
         axes.axhline(value, color=GREY, linewidth=0.6, linestyle=DASHES[1], zorder=0)
         note(axes, name, (1.015, value), axes.get_yaxis_transform(), ha="left", va="center")
-    axes.axvline(data.gate, color=GREY, linewidth=0.6, linestyle=DASHES[2], zorder=0)
-    note(axes, "gate", (data.gate, 1.0), axes.get_xaxis_transform(), ha="center", va="bottom")
+    if data.gate is not None:
+        axes.axvline(data.gate, color=GREY, linewidth=0.6, linestyle=DASHES[2], zorder=0)
+        note(axes, "gate", (data.gate, 1.0), axes.get_xaxis_transform(), ha="center", va="bottom")
+    axes.set(xlim=data.across, ylim=data.up)
     for point in data.points:
         spot(axes, point, data)
-    axes.set(xlim=data.across, ylim=data.up)
     ticks(axes, data.across, data.up)
     axes.set_xlabel(label(f"{data.metric} in distribution"))
     axes.set_ylabel(label(f"{data.metric} out of distribution"))
@@ -326,10 +351,8 @@ def spot(axes: Axes, point: PlanePoint, data: Plane) -> None:
     """An entrant's marker with its intervals."""
     x, y = within(point.x, data.across), within(point.y, data.up)
     colour, beyond = point.mark.colour, (x, y) != (point.x, point.y)
-    if point.x_span is not None:
-        axes.plot(point.x_span, (y, y), color=colour, linewidth=0.7, zorder=2)
-    if point.y_span is not None:
-        axes.plot((x, x), point.y_span, color=colour, linewidth=0.7, zorder=2)
+    interval(axes, y, point.x_span, colour, linewidth=0.7)
+    interval(axes, x, point.y_span, colour, up=True, linewidth=0.7)
     face, edge = ("white", colour) if beyond else (colour, "white")
     axes.plot(x, y, point.mark.marker, color=colour, mfc=face, mec=edge, mew=0.5, zorder=3, clip_on=False)
 
@@ -491,15 +514,15 @@ def ranks(lines: Sequence[Ranked]) -> Figure:
     figure = sheet(COLUMN_INCHES, 0.2 * len(lines) + 0.5)
     left, right = figure.subplots(1, 2, sharey=True)
     upright(left, [line.name for line in lines])
+    score_axis(left, (0.0, 0.5, 1.0))
+    right.set_xlim(0.7, len(lines) + 0.3)
     for y, line in enumerate(lines):
         colour, marker = line.mark.colour, line.mark.marker
         interval(left, y, line.span, colour)
         interval(right, y, line.ranks, colour)
         for axes, x in ((left, line.mean), (right, line.rank)):
             axes.plot(x, y, marker, color=colour, mec="white", mew=0.5, zorder=3, clip_on=False)
-    score_axis(left, (0.0, 0.5, 1.0))
     left.set_xlabel("mean score")
-    right.set_xlim(0.7, len(lines) + 0.3)
     shown = [value for value in round_values(1, len(lines), 6) if value == round(value) and value >= 1]
     shown = sorted({1.0, *shown, float(len(lines))}) if len(lines) <= 7 else [1.0, *shown[1:]]
     right.set_xticks(shown, [number(value) for value in shown])
@@ -536,12 +559,12 @@ def seed_dots(lines: Sequence[SeedLine], floor: str, ceiling: str) -> Figure:
     upright(axes, [line.name for line in lines])
     axes.grid(axis="y", color="#eeeeee", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
+    score_axis(axes, (SCORE_CLIP[0], 0.0, 0.5, 1.0))
     for y, line in enumerate(lines):
         interval(axes, y, line.span, line.mark.colour)
         axes.plot((line.mean, line.mean), (y - 0.28, y + 0.28), color=line.mark.colour, linewidth=1.6, zorder=3)
         for place, (value, sign) in enumerate(line.seeds):
             dot(axes, value, y + OFFSETS[place % len(OFFSETS)], sign, line.mark.colour)
-    score_axis(axes, (SCORE_CLIP[0], 0.0, 0.5, 1.0))
     for value, name in ((0.0, floor), (1.0, ceiling)):
         note(axes, name, (value, 1.0), axes.get_xaxis_transform(), ha="center", va="bottom")
     axes.spines["left"].set_visible(False)

@@ -46,6 +46,7 @@ def everything() -> list[Record]:
         *(record(ladder, "small", s, 0.6, condition=c) for s in range(3) for c in "ab"),
         record(described, "small", ood=0.6),
     ]
+    twin = [record("toy/flat-v1", "twin", s, ood) for s, ood in enumerate([0.5, 0.55, 0.6])]
     bad = [
         record("toy/flat-v1", "bad", 0, iid=0.6),
         record("toy/flat-v1", "bad", 1, status="timeout", reason="over 120 s"),
@@ -76,7 +77,7 @@ def everything() -> list[Record]:
     sizes = {"good": 20_000, "small": 900}
     return [
         replace(r, n_parameters=sizes[r.trial.model]) if r.status == "ok" and r.trial.model in sizes else r
-        for r in [*good, *small, *bad, *terms, *hostile]
+        for r in [*good, *small, *twin, *bad, *terms, *hostile]
     ]
 
 

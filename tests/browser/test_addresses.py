@@ -160,6 +160,14 @@ def test_a_comparison_has_the_numbers_of_the_package(page: Page, site: Path) -> 
     assert checked >= 3
 
 
+def test_entries_without_any_difference_are_equal_and_not_undecided(page: Page, site: Path) -> None:
+    data = entries(site)
+    page.goto((site / "compare.html").as_uri() + f"#with={data['small']['id']},{data['twin']['id']}")
+    summary, details = (page.locator("#comparison table").nth(place).inner_text() for place in (0, 1))
+    assert "1 equal" in summary and "undecided" not in summary
+    assert "0.00 ±0.00 equal on every pair" in " ".join(details.split())
+
+
 def test_a_choice_stands_in_the_address(page: Page, site: Path) -> None:
     data = entries(site)
     page.goto((site / "compare.html").as_uri())

@@ -86,3 +86,90 @@ def test_a_wide_table_scrolls_by_arrow_keys(browser: Browser, site: Path) -> Non
         table.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_function("document.activeElement.scrollLeft > 0", timeout=3000)
+
+
+# --- cells of a board -------------------------------------------------------------------------------------------------
+
+TEXTS = "table => Array.from(table.tBodies[0].rows, row => Array.from(row.cells, cell => cell.innerText))"
+PLACE = """() => {
+    const cell = document.activeElement.closest('td'), names = cell.parentNode.cells[0].getBoundingClientRect();
+    return {
+        row: cell.parentNode.sectionRowIndex,
+        column: cell.cellIndex,
+        slug: cell.parentNode.dataset.slug,
+        head: cell.closest('table').tHead.rows[0].cells[cell.cellIndex].querySelector('a').getAttribute('href'),
+        absent: cell.classList.contains('absent'),
+        way: document.activeElement.getAttribute('href'),
+        covered: cell.getBoundingClientRect().left < names.right - 1,
+        links: cell.closest('table').querySelectorAll('td a').length,
+    };
+}"""
+
+
+@pytest.mark.parametrize("device", ["desktop", "phone"])
+def test_arrow_keys_go_from_cell_to_cell_of_a_board_and_tab_leaves_it(
+    browser: Browser, site: Path, device: str
+) -> None:
+    size = {"desktop": DESKTOP, "phone": PHONE}[device]
+    with browser.new_context(viewport=size, reduced_motion="reduce") as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto((site / "index.html").as_uri())
+        for board in page.locator("table.matrix").all():
+            assert board.locator("td a").count() == 1, "one stop for Tab, however many cells"
+        table = page.locator("table.matrix").first
+        texts = table.evaluate(TEXTS)
+        tasks = [place for place, head in enumerate(table.locator("thead th").all()) if head.locator("a").count()]
+        last = len(texts) - 1
+        table.locator("td a").focus()
+        steps = {
+            "ArrowUp": (0, tasks[0]), "ArrowLeft": (0, tasks[0]), "ArrowRight": (0, tasks[1]),
+            "ArrowDown": (1, tasks[1]), "End": (1, tasks[-1]), "Home": (1, tasks[0]),
+        }  # fmt: skip
+        for key, expected in steps.items():
+            page.keyboard.press(key)
+            at = page.evaluate(PLACE)
+            assert (at["row"], at["column"], at["links"], at["covered"]) == (*expected, 1, False), key
+            assert at["way"] == at["head"] + ("" if at["absent"] else f"#{at['slug']}"), key
+        for _ in texts:
+            page.keyboard.press("ArrowDown")
+        assert page.evaluate(PLACE)["row"] == last
+        assert table.evaluate(TEXTS) == texts, "what a cell says stays with it"
+        page.keyboard.press("Shift+ArrowUp")
+        assert page.evaluate(PLACE)["row"] == last, "keys with others belong to the browser"
+        page.keyboard.press("Tab")
+        assert not table.evaluate(
+            "table => Array.from(table.querySelectorAll('td')).some(td => td.matches(':focus-within'))"
+        )
+
+
+def test_enter_leads_from_a_cell_to_its_entry_on_the_page_of_the_task(browser: Browser, site: Path) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto((site / "index.html").as_uri())
+        page.locator("table.matrix").first.locator("td a").focus()
+        while page.evaluate(PLACE)["absent"]:
+            page.keyboard.press("ArrowRight")
+        slug = page.evaluate(PLACE)["slug"]
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/tasks/*.html#*")
+        assert page.locator(f"tr[id='{slug}']").first.is_visible()
+
+
+def test_a_filter_leaves_the_stop_where_a_cell_is_shown(browser: Browser, site: Path) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto((site / "index.html").as_uri())
+        table = page.locator("table.matrix").first
+        first = table.locator("tbody tr").first.locator("th").inner_text()
+        for name, value in (("q", "small"), ("tag", "control")):
+            page.goto("about:blank")
+            page.goto((site / "index.html").as_uri() + f"#{name}={value}")
+            assert value != first and table.locator("td a").is_visible()
+            table.locator("td a").focus()
+            page.keyboard.press("ArrowDown")
+            at = page.evaluate(PLACE)
+            assert at["links"] == 1 and page.locator(":focus").is_visible()
+        page.locator("#filters input[name=q]").fill("nobody is called so")
+        assert table.locator("td a").count() == 0
+        page.locator("#filters input[name=q]").fill("")
+        assert table.locator("td a").count() == 1

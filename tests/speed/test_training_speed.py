@@ -1,71 +1,29 @@
-"""Our training loop against a bare PyTorch loop of the same steps, data and optimizer; read the two rows as a ratio.
+"""Our training against a bare PyTorch loop of the same steps, data and optimizer, and seeds at once against one by one.
 
-python -m pytest tests/speed --benchmark-enable
+Read the rows of a group as ratios. Seconds are those of the process, which a busy machine changes less than the clock.
 """
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, nn
+from networks import NETWORKS, bare_loops, our_loop
 
-from baselines.algorithm import Training
-from baselines.algorithms.erm import ERM
-from benchmarks.optimization import make_optimizer
-from benchmarks.replica import Replica
-from benchmarks.training import train
-from tasks.types import Batch, Budget, Problem, Recipe
+from benchmarks.sequential import Sequential
+from benchmarks.stacked import Stacked
 
-STEPS = 2000
-PROBLEM = Problem("vector", (10,), "values", 1, 5000)
+STEPS = {"linear": 1000, "mlp-16": 1000, "mlp-128": 200, "mlp-512": 20, "cnn": 40}
+WAYS = {"bare": bare_loops, "sequential": partial(our_loop, Sequential), "stacked": partial(our_loop, Stacked)}
 
 
-def data() -> Batch:
-    x = torch.randn(5000, 10, generator=torch.Generator().manual_seed(0))
-    return Batch(x, x[:, :1].square())
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(10, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1))
-
-
-def bare_loop(batch: Batch, batch_size: int) -> None:
-    """What a researcher would write."""
-    model = network()
-    optimizer = make_optimizer(model.parameters(), Recipe())
-    order = torch.Generator().manual_seed(1)
-    pending = torch.empty(0, dtype=torch.int64)
-    for _ in range(STEPS):
-        if len(pending) < batch_size:
-            pending = torch.randperm(len(batch), generator=order)
-        index, pending = pending[:batch_size], pending[batch_size:]
-        loss = nn.functional.mse_loss(model(batch.x[index]), batch.y[index])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-def our_loop(batch: Batch, batch_size: int) -> None:
-    """The suite's training of the same network."""
-
-    def unchecked(outputs: Tensor, x: Tensor) -> Tensor:
-        return outputs
-
-    replica = Replica(
-        network(),
-        ERM(PROBLEM),
-        Training([batch], STEPS, torch.Generator()),
-        torch.Generator().manual_seed(1),
-        lambda predict: {"iid": {"mse": 0.0}},
-    )
-    train([replica], Recipe(), Budget(STEPS, batch_size, 10), unchecked)
-
-
-@pytest.mark.parametrize("batch_size", [32, 128])
-@pytest.mark.parametrize("loop", [bare_loop, our_loop])
-def test_loop(benchmark: Any, loop: Any, batch_size: int) -> None:
-    benchmark.group = f"training, batch {batch_size}, {STEPS} steps"
-    benchmark.pedantic(loop, args=(data(), batch_size), rounds=5, warmup_rounds=1)
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seeds", [1, 5, 20])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_training(benchmark: Any, network: str, seeds: int, way: str) -> None:
+    """Batches of 32 examples."""
+    benchmark.group = f"training {network}, {seeds} seeds"
+    benchmark.pedantic(WAYS[way], args=(network, seeds, STEPS[network], 32), rounds=2)
