@@ -119,8 +119,10 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
-            probe.write_bytes(b"offpiste")
-            probe.unlink()
+            try:
+                probe.write_bytes(b"offpiste")
+            finally:
+                probe.unlink(missing_ok=True)
             self.sweep()
         except OSError as error:
             raise unwritable(self.root, error) from error

@@ -41,6 +41,13 @@ def ratios_of(seconds: Seconds) -> Iterator[tuple[str, float]]:
         bare = seconds[f"test_training[{network}-{n}-bare]"]
         for way in ("sequential", "stacked"):
             yield f"{network}, {n} seeds: {way} to bare loop", bare / seconds[f"test_training[{network}-{n}-{way}]"]
+    for name, one_by_one in seconds.items():
+        if name.startswith("test_cell[") and name.endswith("-one by one]"):
+            cell = name.removeprefix("test_cell[").removesuffix("-one by one]")
+            yield (
+                f"five seeds of {cell}: as a run does it to one by one",
+                one_by_one / seconds[f"test_cell[{cell}-as a run does it]"],
+            )
     if "test_processes[1]" in seconds:
         yield "16 trials: two processes to one", seconds["test_processes[1]"] / seconds["test_processes[2]"]
     for what in ("write", "read files", "pack", "read segments", "mean by task and model"):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import jobs_for
 
+from benchmarks.checkpoint import checkpoint_of
 from benchmarks.store import Store
 from benchmarks.supervisor import Supervisor
+from benchmarks.trial import run_trial, run_trials
 from leaderboard import build
 from tasks import registry
 from tasks.seeds import Draw
@@ -27,6 +31,27 @@ def test_processes(benchmark: Any, tmp_path: Path, slots: int) -> None:
             list(supervisor.run([(job,) for job in jobs]))
 
     benchmark.pedantic(run, rounds=1, warmup_rounds=0)
+
+
+CELLS = {"linear-unit-1 linear": 1.0, "linear-unit-1 mlp": 1.0, "slabs-ms5 mlp": 0.5, "colored-digits cnn": 0.5}
+
+
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("way", ["one by one", "as a run does it"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cell(benchmark: Any, cell: str, way: str) -> None:
+    """Five seeds, one by one, or at once where the probe says so, whose cost is included."""
+    benchmark.group = f"five seeds of {cell}"
+    task, model = cell.split()
+    jobs = jobs_for([model], task, seeds=5, scale=CELLS[cell])
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        done = run_trials(jobs, [None] * 5, partial(checkpoint_of, Path("nowhere"))) if way != "one by one" else []
+        for job in jobs[len(done) :]:
+            run_trial(job)
+
+    benchmark.pedantic(run, rounds=1)
 
 
 def test_site(benchmark: Any, tmp_path: Path) -> None:
