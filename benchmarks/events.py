@@ -34,7 +34,14 @@ class Pulse:
     """A moment in which the caller may look after something else; trials go on."""
 
 
-Event = Started | Finished | Pulse
+@dataclass(frozen=True)
+class Note:
+    """Something that a user may want to know of the engine, such as why workers wait."""
+
+    text: str
+
+
+Event = Started | Finished | Pulse | Note
 
 
 class Runner(Protocol):

@@ -17,7 +17,7 @@ from benchmarks import check, report, tuning
 from benchmarks.agenda import Agenda
 from benchmarks.costs import Costs, sampled
 from benchmarks.devices import default_slots
-from benchmarks.events import Finished, Started
+from benchmarks.events import Finished, Note, Started
 from benchmarks.findings import printable
 from benchmarks.jobs import Job, plan, swept
 from benchmarks.launchers import LauncherError
@@ -81,6 +81,8 @@ class Experiment:
                     display.finished(event.job, event.record, order.share)
                     self.journal.finished(event.job, event.record, order.share)
                     self.mirror.add(self.store.path(event.job.trial))
+                elif isinstance(event, Note):
+                    self.console.print(event.text, style="dim", markup=False, highlight=False)
                 elif self.journal.beat(runner.curves) and (warning := self.site.fresh_warning()):
                     self.console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
         if n_done < len(missing):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 from benchmarks.child import Stack
-from benchmarks.events import Event, Finished, Pulse
+from benchmarks.events import Event, Finished, Note, Pulse
 from benchmarks.launchers import Launcher, LauncherError
 from benchmarks.points import Points
 from benchmarks.store import Store
@@ -45,7 +45,7 @@ class Remote:
         for key in missing.keys() & redone.keys():
             self.store.discard(missing[key].trial)
         self.launcher.start(self.command, min(self.n, len(missing)))
-        left = REPLACEMENTS * self.n
+        left, said = REPLACEMENTS * self.n, ""
         while missing:
             done = [(job, r) for job in missing.values() if (r := self.store.get(job.trial)) is not None]
             for job, record in done:
@@ -59,6 +59,9 @@ class Remote:
             if lost > 0:
                 self.launcher.start(self.command, lost)
                 left -= lost
+            if (note := self.launcher.note()) != said:
+                said = note
+                yield Note(note or "all workers are at work")
             looked = time.monotonic()
             while missing and time.monotonic() - looked < LOOK_SECONDS:
                 time.sleep(PULSE_SECONDS)

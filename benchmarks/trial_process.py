@@ -13,8 +13,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
@@ -56,6 +57,7 @@ def main(texts: Sequence[str], results: str, home: str, memory_gib: float, devic
 def isolate(home: Path, memory_gib: float) -> None:
     """A session of its own, output to a file, one thread, limits on memory and on files written."""
     os.setsid()
+    let_the_server_end()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_DATA, (int(memory_gib * GIB),) * 2)
@@ -67,6 +69,14 @@ def isolate(home: Path, memory_gib: float) -> None:
     os.environ["HOME"] = str(home)
     os.chdir(home)
     torch.set_num_threads(1)
+
+
+def let_the_server_end() -> None:
+    """Close our copy of the pipe that tells the server that its parent lives: a killed run must not leave trials."""
+    server: Any = forkserver._forkserver  # no public name; what is missing there one day is an error in a test
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
 
 
 def leave(status: int) -> NoReturn:
