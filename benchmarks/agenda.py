@@ -12,18 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.jobs import Job
-from benchmarks.records import digest
 from benchmarks.store import sync_folder, unwritable
 
 FOLDER, SUFFIX = "agenda", ".jsonl"
 
 
 class Agenda:
-    """The file of one run: the same for the same jobs, so that a command given twice has one."""
+    """The file of one run."""
 
     def __init__(self, results: Path, jobs: Sequence[Job]) -> None:
         self.results, self.jobs = results, jobs
-        self.path = results / FOLDER / f"{digest(sorted(job.trial.key for job in jobs))}{SUFFIX}"
+        self.path = results / FOLDER / f"{secrets.token_hex(8)}{SUFFIX}"
 
     def __enter__(self) -> Agenda:
         """Say what is to be done, whole or not at all.

@@ -100,13 +100,33 @@ def checkpoint_of(results: Path, jobs: Sequence[Job]) -> Checkpoint:
     """The checkpoint of trials that are trained together. Another version of torch or of the code begins again."""
     name = digest([job.trial.key for job in jobs])
     versions = {package: version(package) for package in ("torch", "offpiste")}
-    return Checkpoint(results / FOLDER / f"{name}{SUFFIX}", versions | {"trials": name, "commit": jobs[0].commit})
+    device = str(torch.accelerator.current_accelerator()) if torch.accelerator.is_available() else "cpu"
+    identity = versions | {"trials": name, "commit": jobs[0].commit, "device": device}
+    return Checkpoint(results / FOLDER / f"{name}{SUFFIX}", identity)
 
 
-def own_state(model: nn.Module) -> list[dict[str, int]]:
-    """What the modules of a network hold beside parameters, buffers and modules, by identity: it should not change."""
+def own_state(model: nn.Module) -> list[dict[str, Any]]:
+    """What the modules of a network hold beside parameters, buffers and modules, for a comparison: is it the same?"""
     known = ("_parameters", "_buffers", "_modules", "training")
-    return [{name: id(value) for name, value in vars(m).items() if name not in known} for m in model.modules()]
+    return [{name: seen(value) for name, value in vars(m).items() if name not in known} for m in model.modules()]
+
+
+def seen(value: Any) -> Any:
+    """A value as it can be compared later: plain ones by value, tensors by their version, containers by their items."""
+    if isinstance(value, Tensor):
+        return id(value), value._version
+    if isinstance(value, bool | int | float | str | bytes | None):
+        return value
+    if type(value) in (list, tuple):
+        return [seen(item) for item in value]
+    if isinstance(value, dict):
+        return {key: seen(item) for key, item in value.items()}
+    return sorted(map(repr, value)) if isinstance(value, set) else id(value)
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers of a network, those that a state dict leaves out among them."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def told(thing: object) -> dict[str, Any]:
@@ -136,15 +156,22 @@ def plain(value: Any, name: str) -> Any:
         return value.get_state()
     if isinstance(value, np.random.Generator):
         return json.dumps(value.bit_generator.state)  # its numbers have 128 bits
+    return nested(value, name)
+
+
+def nested(value: Any, name: str) -> Any:
+    """Plain values and tensors in containers; what is more than that has an identity, which others may hold."""
+    if isinstance(value, PLAIN):
+        return value
     if type(value) in (list, tuple):
-        return type(value)(plain(item, name) for item in value)
+        return type(value)(nested(item, name) for item in value)
     if type(value) is dict and all(isinstance(key, str | int) for key in value):
-        return {key: plain(item, name) for key, item in value.items()}
-    raise Untold(f"{name} is a {type(value).__name__}")
+        return {key: nested(item, name) for key, item in value.items()}
+    raise Untold(f"{name} holds a {type(value).__name__}")
 
 
-def give_back(thing: object, state: Mapping[str, Any]) -> None:
-    """The attributes of an object as they were told."""
+def give_back(thing: object, state: Mapping[str, Any], device: torch.device) -> None:
+    """The attributes of an object as they were told. A tensor stays the tensor that it is, as others may hold it."""
     for name, value in state.items():
         own = getattr(thing, name, None)
         if isinstance(own, nn.Module | torch.optim.Optimizer):
@@ -153,10 +180,20 @@ def give_back(thing: object, state: Mapping[str, Any]) -> None:
             own.set_state(value)
         elif isinstance(own, np.random.Generator):
             own.bit_generator.state = json.loads(value)
-        elif isinstance(own, Tensor):
-            setattr(thing, name, value.to(own.device))
+        elif isinstance(own, Tensor) and isinstance(value, Tensor) and own.shape == value.shape:
+            with torch.no_grad():
+                own.copy_(value)
         else:
-            setattr(thing, name, value)
+            setattr(thing, name, on_device(value, device))
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """A plain value with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        return type(value)(on_device(item, device) for item in value)
+    return {key: on_device(item, device) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def global_draws() -> dict[str, Any]:

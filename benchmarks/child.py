@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+from benchmarks.forkserver import environment, worker_environment
 from benchmarks.jobs import Job
 from benchmarks.records import Status, clean_text
 
 LOG_TAIL_BYTES = 4_000
 GIB = 2**30
+SERVER_DIED = 255  # what multiprocessing says of processes whose server was killed
 
 Stack = tuple[Job, ...]
 """A job, or several that differ in their seeds alone and may be trained at once."""
@@ -52,7 +54,8 @@ class Child:
         texts = [job.to_json() for job in stack]
         arguments = (texts, str(results.resolve()), str(home), memory_gib, device)
         process = context.Process(target=trial_process.main, args=arguments, daemon=False)
-        process.start()
+        with environment(worker_environment(os.environ)):  # should the server have to be started again
+            process.start()
         return cls(stack, process, home, memory_gib, device)
 
     def enforce_limits(self) -> None:
@@ -94,7 +97,7 @@ class Child:
     @property
     def was_killed(self) -> bool:
         """Whether a signal ended it that was not ours."""
-        return self.ended_by is None and self.exit_code < 0
+        return self.ended_by is None and (self.exit_code < 0 or self.exit_code == SERVER_DIED)
 
     @property
     def death(self) -> tuple[Status, str]:

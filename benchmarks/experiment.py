@@ -24,6 +24,7 @@ from benchmarks.launchers import LauncherError
 from benchmarks.live import Journal
 from benchmarks.progress import Display, duration
 from benchmarks.records import Record, Status
+from benchmarks.remote import give_up
 from benchmarks.running import Order, runner_for
 from benchmarks.site_process import SiteProcess
 from benchmarks.store import Store, StoreError
@@ -58,6 +59,7 @@ class Experiment:
 
     def do(self, jobs: Sequence[Job], purpose: str = "trials") -> int:
         """Run what is missing of the jobs; how many were run. In a dry run only say what would be."""
+        jobs = [replace(job, alone="--alone was given") for job in jobs] if self.options.alone else jobs
         before, order, redone = self.look(jobs)
         missing, expected = order.jobs, order.expected_seconds()
         self.console.print(self.announcement(jobs, missing, expected, purpose), highlight=False)
@@ -65,11 +67,13 @@ class Experiment:
             return 0
         self.journal.begin(purpose, jobs, before, missing, expected)
         self.site.start()
-        n_done, agenda = 0, Agenda(self.store.root, jobs)
+        n_done, agenda = 0, Agenda(self.store.root, missing)
+        if is_remote(self.options):
+            give_up(self.store, missing, redone)
         with (
             agenda,
             runner_for(self.options, self.store, missing) as runner,
-            Display(self.console, len(missing), expected, self.options.slots) as display,
+            Display(self.console, len(missing), expected) as display,
         ):
             for event in runner.run(order, redone):
                 if isinstance(event, Started):
@@ -107,7 +111,7 @@ class Experiment:
                 else:
                     costs.add(record)
             if record is None or job.trial.key in redone:
-                missing.append(replace(job, alone="--alone was given") if self.options.alone else job)
+                missing.append(job)
         return before, Order(missing, needed, costs, self.options.slots, self.ends), redone
 
     def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:

@@ -44,6 +44,7 @@ class Inline:
                 self.store.put(record)
                 self.claims.give_back(job.trial.key)
                 yield Finished(job, record)
+                yield Pulse()
             for job, record in waiting.told():
                 yield Finished(job, record)
             if stack is None and waiting.is_over:

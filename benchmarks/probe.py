@@ -74,6 +74,8 @@ def unsuited(replica: Replica, budget: Budget) -> str:
         return "the training algorithm does more than map a loss over examples"
     if len(replica.training.train) > 1:
         return "the training inputs have several lengths"
+    if list(map(id, replica.model.parameters())) != [id(p) for _, p in replica.model.named_parameters()]:
+        return "the model has parameters without a name"
     return ""
 
 
@@ -99,17 +101,27 @@ def differing(replicas: Sequence[Replica], budget: Budget) -> str:
     Of a network that draws random numbers the evaluation mode is compared, in which it should draw none.
     """
     fields = minibatches(replicas, budget.batch_size)
+    if any(map(has_hooks, replicas)):
+        return "the gradient of a parameter has a hook"
     used = copies(replicas)
-    before = [own_state(replica.model) for replica in used]
+    before, draws = [own_state(replica.model) for replica in used], global_draws()
     expected = one_by_one(used, fields, training=True)
     if before != [own_state(replica.model) for replica in used]:
         return "the model keeps state outside its buffers"
+    if any(global_draws()[name] != draws[name] for name in ("numpy", "python")):
+        return "the model draws random numbers that are not torch's"
     if first_gap(expected, one_by_one(copies(replicas), fields, training=True)):
         if next(replicas[0].model.buffers(), None) is not None:
             return "the model draws random numbers and has buffers"
         expected = one_by_one(copies(replicas), fields, training=False)
         return first_gap(expected, at_once(copies(replicas), fields, budget, training=False))
     return first_gap(expected, at_once(copies(replicas), fields, budget, training=True))
+
+
+def has_hooks(replica: Replica) -> bool:
+    """Whether something happens to the gradients of its parameters, which a copy of the model would not do."""
+    hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(p, name, None) for p in replica.model.parameters() for name in hooks)
 
 
 def copies(replicas: Sequence[Replica]) -> list[Replica]:
@@ -173,6 +185,8 @@ def first_gap(expected: Values, got: Values) -> str:
 
 def close(expected: Tensor, got: Tensor) -> bool:
     """Whether two tensors agree to the rounding of float32."""
+    if expected.is_complex():
+        expected, got = torch.view_as_real(expected), torch.view_as_real(got)
     expected, got = expected.double(), got.double()
     return bool((expected - got).abs().max() <= ABSOLUTE + RELATIVE * expected.abs().max())
 

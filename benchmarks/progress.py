@@ -21,8 +21,8 @@ SHORT_REASON = 110
 class Display:
     """Told of every trial that starts and ends. Failures stay on the screen; a terminal also shows what runs."""
 
-    def __init__(self, console: Console, total: int, expected_seconds: float, slots: int) -> None:
-        self.console, self.total, self.slots = console, total, slots
+    def __init__(self, console: Console, total: int, expected_seconds: float) -> None:
+        self.console, self.total = console, total
         self.expected_seconds = expected_seconds
         self.done = self.failed = 0
         self.share = 0.0

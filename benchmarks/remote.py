@@ -9,6 +9,7 @@ from types import TracebackType
 
 from benchmarks.child import Stack
 from benchmarks.events import Event, Finished, Note, Pulse
+from benchmarks.jobs import Job
 from benchmarks.launchers import Launcher, LauncherError
 from benchmarks.points import Points
 from benchmarks.store import Store
@@ -36,14 +37,13 @@ class Remote:
         self.launcher.__exit__(kind, error, trace)
 
     def run(self, stacks: Iterable[Stack], redone: Redone = EMPTY) -> Iterator[Event]:
-        """Run every job to a record in the store, and tell of each as its record appears.
+        """Run every job to a record in the store, and tell of each as its record appears. What is to be redone has been
+        given up before: workers know the agenda alone.
 
         Raises:
             LauncherError: when the engine refuses workers, or they end one after the other without a result.
         """
         missing = {job.trial.key: job for stack in stacks for job in stack}
-        for key in missing.keys() & redone.keys():
-            self.store.discard(missing[key].trial)
         self.launcher.start(self.command, min(self.n, len(missing)))
         left, said = REPLACEMENTS * self.n, ""
         while missing:
@@ -75,3 +75,11 @@ class Remote:
     def curves(self) -> Mapping[str, Points]:
         """Only the machine where a trial runs sees its curve."""
         return {}
+
+
+def give_up(store: Store, jobs: Iterable[Job], redone: Redone) -> None:
+    """Discard the records that are to be replaced, unless somebody has replaced them."""
+    for job in jobs:
+        checksum = redone.get(job.trial.key)
+        if checksum is not None and (record := store.get(job.trial)) is not None and record.checksum == checksum:
+            store.discard(job.trial)

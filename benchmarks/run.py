@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="python -m benchmarks.run",
         description=__doc__.split("\n\n")[0] if __doc__ else None,
-        epilog="Exit status: 0 all ok or skipped, 1 some trials failed, 2 bad usage.",
+        epilog="Exit status: 0 all ok or skipped, 1 some trials failed, 2 bad usage, 130 interrupted.",
     )
     add = found.add_argument
     add("--task", nargs="+", default=[], metavar="WORD", help="task ids, families, tags, input kinds, globs, or all")
@@ -45,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=positive_int, default=3, metavar="N", help="seeds 0 .. N-1 (default: 3)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)")
-    add("--jobs", type=positive_int, metavar="N", help="trials at a time (default: accelerators, or cores)")
+    add(
+        "--jobs",
+        type=positive_int,
+        metavar="N",
+        help="trials at a time (default: accelerators, or cores, of this machine)",
+    )
     add("--time", type=seconds_of, metavar="30m", help="do first what narrows the rank intervals most; stop after that")
     add("--budget-scale", type=positive_float, default=1.0, metavar="X", help="multiply every task's training steps")
     add(
@@ -120,8 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return print_lists()
         if options.leave_one_out and options.tune == 1:
             raise UnknownName("--leave-one-out is a way to select among configurations; say how many with --tune N")
-        if options.time is not None and options.launcher in ("ray", "slurm"):
-            raise UnknownName("--time plans for this machine; with --launcher ray or slurm, limit the workers instead")
+        check_options(options)
         if not options.task:
             raise UnknownName(
                 f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them"
@@ -135,6 +139,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarks import experiment  # imports torch, which --help and --list do without
 
     return experiment.run(options, entries, models, algorithms)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises UnknownName for options that do not go together."""
+    is_remote = options.launcher in ("ray", "slurm")
+    if options.time is not None and is_remote:
+        raise UnknownName("--time plans for this machine; with --launcher ray or slurm, limit the workers instead")
+    if options.time is not None and options.tune > 1:
+        raise UnknownName("--time and --tune do not go together: a search that is cut short has chosen nothing")
+    given = {"--workers": options.workers > 1, "--address": options.address, "--gpus": options.gpus,
+             "--slurm": options.slurm}  # fmt: skip
+    takes = {"ray": {"--workers", "--address", "--gpus"}, "slurm": {"--workers", "--slurm"}}
+    if idle := [name for name, value in given.items() if value and name not in takes.get(options.launcher, set())]:
+        raise UnknownName(f"--launcher {options.launcher} does not take {', '.join(idle)}")
 
 
 def families() -> list[str]:

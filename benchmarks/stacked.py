@@ -25,6 +25,10 @@ Fields = Mapping[str, Tensor]
 """The tensors of a batch, by name."""
 
 
+class Detached(Exception):
+    """A model has replaced one of its own tensors: it would be measured as it no longer is."""
+
+
 class Stacked:
     """Trains replicas of one architecture at once. Between two chunks every replica's own model is up to date: its
     parameters and buffers are slices of the stacked ones."""
@@ -48,11 +52,24 @@ class Stacked:
         return self.optimizers
 
     def advance(self, step: int, count: int) -> list[float]:
-        """Train all for `count` steps from `step` on; the mean training loss of each."""
+        """Train all for `count` steps from `step` on; the mean training loss of each.
+
+        Raises:
+            Detached: when a model has put a tensor of its own in the place of a slice since the last chunk.
+        """
+        self.check_attached()
         total = torch.zeros(len(self.replicas), device=self.data["x"].device)
         for number, fields in enumerate(self.minibatches(count), start=step):
             total += self.step(number, fields)
         return (total / count).tolist()
+
+    def check_attached(self) -> None:
+        """Raises Detached where a model's own parameter or buffer is no longer a slice of the stacked one."""
+        both = {**self.parameters, **self.buffers}
+        for number, replica in enumerate(self.replicas):
+            for name, own in [*replica.model.named_parameters(), *replica.model.named_buffers()]:
+                if own.data_ptr() != both[name][number].data_ptr():
+                    raise Detached(f"the model replaces its {name}")
 
     def step(self, number: int, fields: Fields) -> Tensor:
         """One step of all replicas on their minibatches (R, B, ...); their losses (R,)."""

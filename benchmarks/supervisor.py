@@ -1,4 +1,4 @@
-"""Runs jobs in fresh processes, a few at a time, under limits; the one place for retries and for causes of death."""
+"""Runs jobs in fresh processes, a few at a time, under limits; the one place for causes of death."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.forkserver import start_forkserver
 from benchmarks.jobs import Job
 from benchmarks.points import Points, points_file, read_points
 from benchmarks.records import Record
-from benchmarks.store import Store
+from benchmarks.store import Store, StoreError
 from benchmarks.waiting import EMPTY, TRIES, Redone, Waiting
 
 MEMORY_GIB = 8.0
@@ -100,8 +100,12 @@ class Supervisor:
         missing = tuple(job for job in child.stack if job.trial.key not in done)
         if missing and child.exit_code == os.EX_IOERR:
             self.store.check_writable()
+            if not waiting.may_repeat(missing[0]):
+                raise StoreError(child.log.strip() or f"results cannot be written to {self.store.root}")
             waiting.repeat(missing)
         elif len(child.stack) > 1:
+            for begun in (child.stack, child.stack[:1]):  # a limit of time is for a training from its beginning
+                checkpoint_of(self.store.root, begun).remove()
             waiting.repeat_alone(missing, why_alone(child, records))
         elif missing and child.was_killed and waiting.may_repeat(missing[0]):
             waiting.repeat(missing)
@@ -131,7 +135,9 @@ class Supervisor:
 def why_alone(child: Child, records: Sequence[tuple[Job, Record]]) -> str:
     """Why the trials of a stack are run one by one: its first record says so, or it died."""
     for _, record in records:
-        return str(record.provenance["engine"]["why"])
+        engine = record.provenance.get("engine", {})
+        if engine.get("name") == "sequential":
+            return str(engine["why"])
     return f"trained at once: {child.death[1]}"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,11 +19,21 @@ from typing import Any, Protocol
 import pytorch_lightning as lightning
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from baselines.algorithm import Training
 from benchmarks.batches import Batches
-from benchmarks.checkpoint import Checkpoint, Untold, give_back, global_draws, own_state, set_global_draws, told
+from benchmarks.checkpoint import (
+    Checkpoint,
+    Untold,
+    give_back,
+    global_draws,
+    own_state,
+    set_global_draws,
+    tensors_of,
+    told,
+)
 from benchmarks.replica import Diverged, Point, Replica
 from benchmarks.sequential import Sequential
 from tasks.types import Budget, Predict, Recipe, Scores
@@ -84,7 +96,11 @@ def train(
         warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
         warnings.filterwarnings("ignore", SLOW_RULE)
         loop = ReplicaTraining(replicas, engine(replicas, recipe, budget), check, checkpoint)
-        trainer.fit(loop, chunks(budget)[loop.chunks_done :])
+        try:
+            trainer.fit(loop, chunks(budget)[loop.chunks_done :])
+        except SIGTERMException:  # Lightning's word for a kill from outside, which is no result
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def chunks(budget: Budget) -> list[int]:
@@ -147,7 +163,7 @@ class ReplicaTraining(lightning.LightningModule):
         return {
             "step": self.step_count,
             "chunks": self.chunks_done,
-            "models": [replica.model.state_dict() for replica in self.replicas],
+            "models": [tensors_of(replica.model) for replica in self.replicas],
             "optimizers": [optimizer.state_dict() for optimizer in self.engine.optimizers],
             "batches": [batches.state() for batches in self.engine.batches],
             "algorithms": [told(replica.algorithm) for replica in self.replicas],
@@ -159,8 +175,10 @@ class ReplicaTraining(lightning.LightningModule):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a training of the same replicas stood."""
         for number, replica in enumerate(self.replicas):
-            replica.model.load_state_dict(state["models"][number])
-            give_back(replica.algorithm, state["algorithms"][number])
+            with torch.no_grad():
+                for name, own in tensors_of(replica.model).items():
+                    own.copy_(state["models"][number][name])
+            give_back(replica.algorithm, state["algorithms"][number], self.device)
             replica.training.generator.set_state(state["algorithm_draws"][number])
             self.engine.batches[number].restore(state["batches"][number])
             for point in state["points"][number]:

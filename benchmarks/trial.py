@@ -23,7 +23,7 @@ from benchmarks.failure import failure
 from benchmarks.jobs import Job
 from benchmarks.material import Material, fingerprint, gather, is_transductive, names_of, target_inputs
 from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, clean_text
-from benchmarks.replica import Point, Replica
+from benchmarks.replica import Diverged, Point, Replica
 from benchmarks.selection import best
 from benchmarks.stacked import Stacked
 from tasks.registry import load as load_task
@@ -66,7 +66,8 @@ def run_trials(jobs: Sequence[Job], tells: Sequence[Tell | None], keep: Keep) ->
             records = run_stack([first, *map(prepare, jobs[1:], tells[1:])], checkpoint)
             engine = {"name": "stacked", "replicas": len(jobs), "why": f"{answer.gain:.1f} times as fast in a probe"}
             return [clock.stamped(record, engine, len(jobs)) for record in records]
-        record = guarded(jobs[0], lambda: concluded(first, learn(first, keep(jobs[:1]))))
+        clock = replace(clock, checkpoint=(own := keep(jobs[:1])))
+        record = guarded(jobs[0], lambda: concluded(first, learn(first, own)))
         return [clock.stamped(record, sequential(answer.alone))]
     except BaseException as error:  # the plain way tells what is wrong, and of which seed
         why = clean_text(f"{type(error).__name__}: {error}", REASON)
@@ -86,6 +87,9 @@ def run_stack(trials: Sequence[Ready], checkpoint: Checkpoint | None = None) -> 
     first = trials[0]
     assert first.recipe is not None and first.budget is not None and len(replicas) == len(trials)
     training.train(replicas, first.recipe, first.budget, first.material.check, Stacked, checkpoint)
+    for replica in replicas:
+        if replica.error is not None and not isinstance(replica.error, Diverged | contract.BrokenContract):
+            raise replica.error  # perhaps for want of memory, with so many at once
     return [guarded(trial.job, lambda trial=trial: concluded(trial, learned(trial))) for trial in trials]  # type: ignore[misc]
 
 
@@ -94,6 +98,8 @@ def guarded(job: Job, result: Callable[[], Record]) -> Record:
     try:
         return result()
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Lightning makes SystemExit of it
         return failure(job.trial, error)
 
 

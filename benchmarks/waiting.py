@@ -22,6 +22,7 @@ Redone = Mapping[str, str]
 
 EMPTY: Redone = {}
 LOOK_SECONDS = 2.0
+LOOKED_AT = 200  # trials of others at a time
 TRIES = 2
 
 
@@ -35,7 +36,7 @@ class Waiting:
         self.elsewhere: list[Job] = []
         self.found: list[tuple[Job, Record]] = []
         self.tries: Counter[str] = Counter()
-        self.alone: dict[tuple[str, ...], str] = {}
+        self.alone: dict[str, str] = {}
         self.looked = time.monotonic()
 
     def next(self) -> Stack | None:
@@ -79,7 +80,7 @@ class Waiting:
         if time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        jobs, self.elsewhere = self.elsewhere, []
+        jobs, self.elsewhere = self.elsewhere[:LOOKED_AT], self.elsewhere[LOOKED_AT:]
         for job in jobs:
             if self.is_mine(job):
                 self.repeated.append((job,))
@@ -105,7 +106,6 @@ class Waiting:
             self.repeated.append((replace(job, alone=why),))
 
 
-def kind_of(job: Job) -> tuple[str, ...]:
-    """What the decision to train several at once depends on."""
-    trial = job.trial
-    return trial.task, trial.model, trial.source_hash, trial.algorithm, trial.algorithm_hash
+def kind_of(job: Job) -> str:
+    """What the decision to train several at once depends on: not the seed, and hardly the condition."""
+    return job.varied(seed=0, condition="").trial.key

@@ -12,6 +12,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,36 @@ def missing_jobs(store: Store) -> list[Job]:
         if not missing:
             path.unlink(missing_ok=True)
         found |= {job.trial.key: job for job in missing}
-    return list(found.values())
+    return [job for job in found.values() if not lacks(job)]
+
+
+@cache
+def lacks_class(location: str, source_hash: str) -> str:
+    """What is wrong with the file of a class here; empty if nothing is."""
+    from baselines.references import hash_source
+
+    path = Path(location)
+    if location.endswith(".py") and (not path.is_file() or hash_source(path) != source_hash):
+        return f"{path} is not here as it was planned with"
+    return ""
+
+
+def lacks(job: Job) -> str:
+    """What a trial needs and this machine has not: others must do it. Said once."""
+    from tasks.registry import entries
+
+    if job.trial.task not in entries():
+        return told(f"{job.trial.task} is not here")
+    wrong = [lacks_class(reference.location, reference.source_hash) for reference in (job.model, job.algorithm)]
+    return told(next(filter(None, wrong), ""))
+
+
+@cache
+def told(reason: str) -> str:
+    """Print a reason, the first time."""
+    if reason:
+        print(f"left to others: {reason}", flush=True)
+    return reason
 
 
 if __name__ == "__main__":

@@ -293,9 +293,9 @@ class Row:
 class Summary:
     """What people read about one model on one task and seed.
 
-    `iid` and `ood` are the headline metric, averaged over the splits of all conditions, or of those that a task says; one
-    that only describes may have no `ood`. `scores` have a good end (`score` is the ranked one); `indices` describe which
-    solution was chosen and are never averaged over tasks or ranked. An index that is undefined for a model is left out.
+    `iid` and `ood` are the headline metric, averaged over the splits of all conditions, or of those that a task says;
+    one that only describes may have no `ood`. `scores` have a good end (`score` is the ranked one); `indices` describe
+    which solution was chosen and are never averaged over tasks or ranked. An index that is undefined is left out.
     """
 
     iid: float

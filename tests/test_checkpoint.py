@@ -133,6 +133,49 @@ def test_replicas_that_are_trained_at_once(tmp_path: Path) -> None:
     assert run(group(ALGORITHMS["erm"], 3, 1, None, quiet), at(tmp_path), Stacked) == expected
 
 
+def test_buffers_that_a_state_dict_leaves_out_are_kept(tmp_path: Path) -> None:
+    class Sums(nn.Linear):
+        total: Tensor
+
+        def __init__(self) -> None:
+            super().__init__(6, 2)
+            self.register_buffer("total", torch.zeros(()), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                self.total += x.detach().mean()
+            return super().forward(x) * (1 + self.total)
+
+    expected = run(group(ALGORITHMS["erm"], 1, 1, None, Sums), None)
+    with pytest.raises(Killed):
+        run(group(ALGORITHMS["erm"], 1, 1, 3, Sums), at(tmp_path))
+    assert run(group(ALGORITHMS["erm"], 1, 1, None, Sums), at(tmp_path)) == expected
+
+
+def test_a_tensor_that_an_optimizer_holds_stays_that_tensor(tmp_path: Path) -> None:
+    class Scaled(ERM):
+        """It learns a scale with an optimizer of its own."""
+
+        def begin(self, model: nn.Module, training: Training) -> None:
+            self.scale = torch.ones((), requires_grad=True)
+            self.optimizer = torch.optim.Adam([self.scale], lr=0.1)
+
+        def backward(self, model: nn.Module, batch: Batch, step: int) -> Tensor:
+            self.optimizer.zero_grad()
+            loss = self.scale.square() * super().loss(model, batch, step)
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+    def algorithm() -> Algorithm:
+        return Scaled(PROBLEM)
+
+    expected = run(group(algorithm, 1, 1, None), None)
+    with pytest.raises(Killed):
+        run(group(algorithm, 1, 1, 3), at(tmp_path))
+    assert run(group(algorithm, 1, 1, None), at(tmp_path)) == expected
+
+
 def test_a_damaged_file_is_a_beginning(tmp_path: Path) -> None:
     expected = run(group(ALGORITHMS["erm"], 1, 1, None), None)
     with pytest.raises(Killed):
@@ -186,6 +229,26 @@ class Counts(nn.Module):
         return outputs
 
 
+class Notes(Counts):
+    """It counts in a container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes = {"calls": 0}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.notes["calls"] += 1
+        outputs: Tensor = self.out(x)
+        return outputs
+
+
+class Heads(ERM):
+    """It keeps modules in a list."""
+
+    def begin(self, model: nn.Module, training: Training) -> None:
+        self.heads = [nn.Linear(2, 2)]
+
+
 class Odd(ERM):
     """It keeps what is neither a tensor nor a plain value."""
 
@@ -193,7 +256,7 @@ class Odd(ERM):
         self.seen = {1, 2}
 
 
-@pytest.mark.parametrize(("algorithm", "make"), [(Odd, network), (ERM, Counts)])
+@pytest.mark.parametrize(("algorithm", "make"), [(Odd, network), (Heads, network), (ERM, Counts), (ERM, Notes)])
 def test_what_cannot_be_told_is_not_kept(
     tmp_path: Path, algorithm: Callable[[Problem], Algorithm], make: Callable[[], nn.Module]
 ) -> None:

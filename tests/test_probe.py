@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -65,6 +65,40 @@ class Aliased(Net):
     def forward(self, x: Tensor) -> Tensor:
         outputs: Tensor = self.out(torch.tanh(x @ self.same.T))
         return outputs
+
+
+class Hooked(Net):
+    """It masks a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into.weight.register_hook(lambda gradient: gradient * 0)
+
+
+class Numpy(Net):
+    """It drops inputs by NumPy's stream, which is one for all that are trained at once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x * float(np.random.random() < 0.5))
+
+
+class Notes(Net):
+    """It counts in a container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes = {"calls": 0}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.notes["calls"] += 1
+        return super().forward(x)
+
+
+class HeadOnly(Net):
+    """It says that only its last layer is to be trained."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        return self.out.parameters()
 
 
 class Recurrent(Net):
@@ -129,6 +163,10 @@ def any_gain(monkeypatch: pytest.MonkeyPatch) -> None:
         (Item, "item"),
         (Branch, "data-dependent control flow"),
         (Counts, "the model keeps state outside its buffers"),
+        (Hooked, "the gradient of a parameter has a hook"),
+        (Numpy, "the model draws random numbers that are not torch's"),
+        (Notes, "the model keeps state outside its buffers"),
+        (HeadOnly, "the model has parameters without a name"),
         (Aliased, "trained at once, its "),
         (Recurrent, "lstm"),
         (Running, "trained at once, its "),

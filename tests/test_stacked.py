@@ -14,7 +14,7 @@ from baselines.algorithms.erm import ERM
 from baselines.algorithms.spectral_decoupling import SpectralDecoupling
 from benchmarks.replica import Diverged, Replica
 from benchmarks.sequential import Sequential
-from benchmarks.stacked import Stacked
+from benchmarks.stacked import Detached, Stacked
 from benchmarks.training import MakeEngine, train
 from tasks.types import Batch, Budget, Predict, Problem, Recipe
 
@@ -152,6 +152,17 @@ def test_a_measurement_that_raises_ends_one_replica() -> None:
     group[2].measure = refuse
     trained(Stacked, group, RECIPES["adam"])
     assert str(group[2].error) == "no" and [len(replica.points) for replica in group] == [3, 3, 0]
+
+
+def test_a_model_that_replaces_its_tensors_is_not_measured_as_it_was() -> None:
+    class Replaces(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.training:
+                self.weight.data = self.weight.data * 1
+            return super().forward(x)
+
+    with pytest.raises(Detached, match="replaces its weight"):
+        trained(Stacked, replicas(lambda: Replaces(6, 3)), RECIPES["adam"])
 
 
 def test_dropout_agrees_in_distribution() -> None:
