@@ -37,7 +37,7 @@ def main() -> None:
     kills = parser.parse_args().kills
     random.seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        disturbed, quiet, n = Path(folder) / "disturbed", Path(folder) / "quiet", 3 * kills
+        disturbed, quiet, n = Path(folder) / "disturbed", Path(folder) / "quiet", 2 * kills
         seen: dict[str, float] = {}
         for victim, share in {"trial": 0.5, "run": 0.2, "worker": 0.2, "group": 0.1}.items():
             done = kill_trials(disturbed, n, round(share * kills)) if victim == "trial" else 0
@@ -73,7 +73,7 @@ def command(results: Path, n: int) -> list[str]:
     """A run of so many short trials, each alone."""
     return [
         sys.executable, "-m", "benchmarks.run", "--task", TASK, "--model", "mlp", "--seeds", str(n), "--alone",
-        "--budget-scale", "0.2", "--wandb", "disabled", "--results", str(results),
+        "--budget-scale", "0.05", "--wandb", "disabled", "--results", str(results),
     ]  # fmt: skip
 
 
@@ -91,22 +91,22 @@ def kill_trials(results: Path, n: int, kills: int) -> int:
 
 
 def kill(victim: str, results: Path, n: int) -> bool:
-    """Kill a run, a worker beside one, or all processes of a run, at a random moment of its work."""
+    """Kill a run, a worker beside one, or all processes of a run, at a random moment; whether it was at work."""
     with started(command(results, n)) as run:
         watched = run
         if victim == "worker":
-            wait_for_trials(run)
             worker = [sys.executable, "-m", "benchmarks.worker", str(results), "--jobs", "1"]
             watched = subprocess.Popen(worker, stdout=subprocess.DEVNULL, cwd=ROOT)
         wait_for_trials(watched)
         time.sleep(random.uniform(0.0, 2.0))
+        was_alive = watched.poll() is None
         if victim == "group":
             os.killpg(run.pid, signal.SIGKILL)
         else:
             watched.kill()
         watched.wait()
         time.sleep(random.uniform(0.0, 0.5))
-    return True
+    return was_alive
 
 
 @contextmanager
