@@ -51,3 +51,16 @@ def run_models(tmp_path: Path) -> Run:
         return {event.job.model.attribute: event.record for event in ended}
 
     return run
+
+
+MEASURED = Path(__file__).parent / "speed"
+RUN_ALWAYS = ("test_training[linear-1", "test_store[write-1000", "test_sampling[shift/reweight-v1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Speed is measured on demand, with --benchmark-enable; else a few cases are run, as a test that they can be."""
+    if config.getoption("benchmark_enable"):
+        return
+    for item in items:
+        if MEASURED in item.path.parents and not item.name.startswith(RUN_ALWAYS):
+            item.add_marker(pytest.mark.skip(reason="measured with --benchmark-enable"))
