@@ -81,7 +81,7 @@ def page(
     yield ""
     yield "How many times as fast as a bare PyTorch loop over the seeds, batches of 32, seconds of the process. A run"
     yield "takes the stacked way only where its probe finds it faster; the last column is what a seed then gains."
-    yield "These trainings are short, of 20 to 1,000 steps: what one seed loses is mostly the start of Lightning, 30 ms."
+    yield "These trainings are short, of 20 to 1,000 steps: what one seed loses is the start of Lightning, 30 ms."
     yield ""
     yield "| network | seeds | sequential | stacked | chosen |"
     yield "|---|---|---|---|---|"
