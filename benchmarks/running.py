@@ -55,7 +55,7 @@ class Order:
     ) -> None:
         self.jobs, self.costs, self.slots, self.ends = jobs, costs, slots, ends
         self.expected = {job.trial.key: costs.seconds(job) for job in jobs}
-        self.done_seconds = 0.0
+        self.total, self.done_seconds = sum(self.expected.values()), 0.0
         self.schedule = Schedule(jobs, records, costs.seconds, slots) if ends is not None else None
 
     def __iter__(self) -> Iterator[Stack]:
@@ -74,11 +74,10 @@ class Order:
 
     def expected_seconds(self) -> float:
         """How long the run may take, with all its slots at work."""
-        seconds = self.expected.values()
-        whole = max(sum(seconds) / self.slots, max(seconds, default=0.0))
+        whole = max(self.total / self.slots, max(self.expected.values(), default=0.0))
         return whole if self.ends is None else min(whole, max(0.0, self.ends - time.monotonic()))
 
     @property
     def share(self) -> float:
         """The share of the expected work that is done."""
-        return self.done_seconds / sum(self.expected.values())
+        return self.done_seconds / self.total

@@ -36,7 +36,7 @@ Tell = Callable[[Point], None]
 Keep = Callable[[Sequence[Job]], Checkpoint]
 """Where the state of trials that train together is kept."""
 
-ONE_SEED = "one seed"
+BY_ITSELF = "it was run by itself"
 REASON = 300
 SHARE_OF_LIMIT = 0.5
 
@@ -49,7 +49,7 @@ def run_trial(job: Job, tell: Tell | None = None, checkpoint: Checkpoint | None 
         ready = prepare(job, tell)
         return concluded(ready, learn(ready, checkpoint))
 
-    return clock.stamped(guarded(job, result), sequential(job.alone or ONE_SEED))
+    return clock.stamped(guarded(job, result), sequential(job.alone or BY_ITSELF))
 
 
 def run_trials(jobs: Sequence[Job], tells: Sequence[Tell | None], keep: Keep) -> list[Record]:
