@@ -8,10 +8,14 @@ one minibatch. Optional class attributes:
 
 and whatever else of `Algorithm` it wants to replace. All algorithms meet the same minibatches in the same order;
 examples of all environments are mixed in them, and `batch.env` tells them apart.
+
+A subclass of `torch.optim.Optimizer` is an algorithm as it is: the mean loss, minimized by it. It is built as
+`Class(parameters, **settings)`, with the recipe's learning rate as `lr` unless the settings have one.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +74,10 @@ class Algorithm:
         loss = scalar(self.loss(model, batch, step))
         loss.backward()
         return loss
+
+    def optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer | None:
+        """What moves the parameters, or None for what the recipe says. The schedule of the rate is the recipe's."""
+        return None
 
     def resets_optimizer(self, step: int) -> bool:
         """Whether the optimizer forgets its running moments before `step`, as where the objective changes."""
@@ -134,6 +142,8 @@ def completed(algorithm_class: type) -> type[Algorithm]:
     Raises:
         BrokenContract: when it has no `loss`, or needs what there is not.
     """
+    if issubclass(algorithm_class, torch.optim.Optimizer):
+        return minimized_by(algorithm_class)
     if not (callable(getattr(algorithm_class, "loss", None)) or callable(getattr(algorithm_class, "backward", None))):
         raise BrokenContract(f"{algorithm_class.__name__} has no method loss(model, batch, step)")
     needs = getattr(algorithm_class, "needs", ())
@@ -144,6 +154,29 @@ def completed(algorithm_class: type) -> type[Algorithm]:
     if issubclass(algorithm_class, Algorithm):
         return algorithm_class
     return type(algorithm_class.__name__, (algorithm_class, Algorithm), {})
+
+
+def minimized_by(optimizer_class: type[torch.optim.Optimizer]) -> type[Algorithm]:
+    """The mean loss, minimized by an optimizer that somebody wrote."""
+    from baselines.algorithms.erm import ERM  # which is an Algorithm itself
+
+    class Minimized(ERM):
+        search = getattr(optimizer_class, "search", {})
+
+        def __init__(self, problem: Problem, **settings: Any) -> None:
+            super().__init__(problem)
+            self.settings = settings
+
+        def optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+            takes_rate = "lr" in inspect.signature(optimizer_class).parameters
+            own: Any = optimizer_class
+            made: torch.optim.Optimizer = own(
+                parameters, **({"lr": learning_rate} if takes_rate else {}) | self.settings
+            )
+            return made
+
+    Minimized.__name__ = Minimized.__qualname__ = optimizer_class.__name__
+    return Minimized
 
 
 def built(algorithm_class: type[Algorithm], problem: Problem, settings: Mapping[str, Any]) -> Algorithm:

@@ -7,6 +7,9 @@ estimator and is built without the problem. Optional class attributes of both:
     takes  = ("vector", "image")                 # input kinds; what it cannot take is skipped, not failed
     recipe = {"learning_rate": 3e-3, ...}        # fields of `tasks.types.Recipe` that replace the task's own
 
+Tasks that ask how an answer changes with size build a network with `width=` 1, 2, 4, ...: a class whose constructor
+takes no `width` is skipped there.
+
 A constructor that raises NotImplementedError says the same as `takes`, with a reason of its own.
 """
 
@@ -61,6 +64,15 @@ def check_applicable(model_class: type, problem: Problem) -> None:
     takes = getattr(model_class, "takes", INPUT_KINDS)
     if problem.input_kind not in takes:
         raise NotApplicable(f"takes {', '.join(takes)}, not {problem.input_kind}")
+
+
+def check_knobs(model_class: type, knobs: Mapping[str, Any]) -> None:
+    """Raises NotApplicable when the constructor takes none of the name of a knob, such as `width`."""
+    known = inspect.signature(model_class).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    if missing := [name for name in knobs if name not in known]:
+        raise NotApplicable(f"its constructor takes no {', '.join(missing)}, which this task turns")
 
 
 def build(model_class: type, problem: Problem, hparams: Mapping[str, Any], seed: int) -> Any:

@@ -35,7 +35,8 @@ class Reference:
     """Where a class is, and the hash of the source it was planned with. Plain data: workers get this.
 
     `name` is what results are filed under; a submitted file is `slug@hash8` of its source, so an edited file is a
-    new entry. `location` is a file path or a dotted module.
+    new entry. `location` is a file path or a dotted module. What is `special` belongs to the training track: a model
+    that a task fixes, an optimizer that is compared there.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Reference:
     registered: bool = False
     large: bool = False
     summary: str = ""
+    special: bool = False
 
 
 @cache
@@ -72,19 +74,20 @@ def registered(kind: Kind = "model") -> dict[str, Reference]:
                 registered=True,
                 large=header.get("large", False),
                 summary=header["summary"],
+                special=header.get("special", False),
             )
     return found
 
 
 def select(words: Sequence[str], kind: Kind = "model") -> list[Reference]:
-    """The classes that a user names; without a word, every one that is not large. `all` adds the large ones.
+    """The classes that a user names; without a word, every one that is not large or special. `all` adds the large ones.
 
     Raises:
         UnknownName: for a name that nothing has, with the nearest.
         UnusableClass: for a reference whose file, module or class is not there.
     """
     if not words:
-        return [found for found in registered(kind).values() if not found.large]
+        return [found for found in registered(kind).values() if not found.large and not found.special]
     chosen: dict[str, Reference] = {}
     for word in words:
         for found in matches(word, kind):
@@ -96,7 +99,7 @@ def matches(word: str, kind: Kind) -> list[Reference]:
     """The classes that one word names."""
     known = registered(kind)
     if word == "all":
-        return list(known.values())
+        return [found for found in known.values() if not found.special]
     if word in known:
         return [known[word]]
     if ":" in word or word.endswith(".py"):

@@ -170,6 +170,7 @@ def summed_up(task: Task, records: Mapping[str, Record], rule: Rule) -> Summary:
             selected(task.spec, record, rule),
             record.anchors,
             [(point["step"], point["scores"]) for point in record.curve],
+            record.n_parameters,
         )
         for name, record in records.items()
     }

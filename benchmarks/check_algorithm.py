@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tasks.types import Batch, Problem
 
 STEPS = 3
+LEARNING_RATE = 0.01
 N = 48
 SEED = 7
 
@@ -97,7 +98,8 @@ def train(algorithm_class: type[Algorithm], settings: dict[str, Any], problem: P
     training = algorithm.prepared(given)
     data, untouched = [*given.train, *training.train], [*copies, *cloned(training.train)]
     algorithm.begin(model, training)
-    batch, optimizer = training.train[0], torch.optim.SGD(model.parameters(), lr=0.01)
+    batch, optimizer = training.train[0], algorithm.optimizer(list(model.parameters()), LEARNING_RATE)
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     before, losses = weights(model), []
     for step in range(STEPS):
         if algorithm.resets_optimizer(step):

@@ -116,9 +116,12 @@ class Experiment:
 
     def announcement(self, jobs: Sequence[Job], missing: Sequence[Job], expected: float, purpose: str) -> str:
         """What is about to happen, in a line."""
-        crossed = [counted(self.entries, "task"), counted(self.models, "model")]
-        if len(self.algorithms) > 1:
-            crossed.append(counted(self.algorithms, "algorithm"))
+        crossed = [
+            counted({job.trial.task for job in jobs}, "task"),
+            counted({job.model.name for job in jobs}, "model"),
+        ]
+        if len(algorithms := {job.algorithm.name for job in jobs}) > 1:
+            crossed.append(counted(algorithms, "algorithm"))
         crossed.append(counted({job.trial.seed for job in jobs}, "seed"))
         set_aside = f"{counted(self.store.set_aside, 'damaged file')} set aside, " if self.store.set_aside else ""
         return (

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any
 
-from baselines.references import Reference
+from baselines import references
+from baselines.references import Reference, registered
 from benchmarks.records import Trial, digest
 from tasks.registry import Entry, entries
 from tasks.registry import load as load_task
@@ -53,7 +55,11 @@ def plan(
     budget_scale: float,
     commit: str = "",
 ) -> list[Job]:
-    """Every trial of the product, seed by seed, so that an interrupted run has whole seeds."""
+    """Every trial of the product, seed by seed, so that an interrupted run has whole seeds.
+
+    What is not named is the usual: on the model track every small baseline and plain risk minimization; on the training
+    track, whose tasks fix the model, plain risk minimization and every optimizer of the suite.
+    """
     return [
         Job(
             trial=Trial(
@@ -76,10 +82,26 @@ def plan(
         )
         for seed in range(seeds)
         for entry in entries
-        for model in models
-        for algorithm in algorithms
+        for model, algorithm in crossed(entry, models, algorithms)
         for condition in load_task(entry.id).spec.conditions
     ]
+
+
+def crossed(
+    entry: Entry, models: Sequence[Reference], algorithms: Sequence[Reference]
+) -> list[tuple[Reference, Reference]]:
+    """The models and algorithms that a task compares."""
+    if entry.model:
+        models, usual = [registered()[entry.model]], optimizers()
+    else:
+        models, usual = models or references.select([]), references.select(["erm"], "algorithm")
+    return list(product(models, algorithms or usual))
+
+
+def optimizers() -> list[Reference]:
+    """Plain risk minimization with the recipe's optimizer, and with every other one of the suite."""
+    known = registered("algorithm")
+    return [known["erm"], *(found for found in known.values() if found.special)]
 
 
 def stacks(jobs: Sequence[Job], slots: int, seconds: Callable[[Job], float]) -> list[tuple[Job, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +11,8 @@ from torch import Tensor
 from baselines import contract
 from benchmarks.records import Trial
 from tasks.seeds import Draw
-from tasks.types import Batch, Data, Predict, Role, Scores, Task, Trained, load_data
+from tasks.types import MEASURED, Batch, Data, Predict, Role, Scores, Task, TaskSpec, Trained, load_data
 
-MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe")
 COMPARED = 16
 
 
@@ -31,13 +30,18 @@ class Material:
         """The world of the data."""
         return Draw(self.trial.task, self.trial.seed)
 
-    def measure(self, predict: Predict, fresh: Callable[[int], Predict]) -> Scores:
+    @property
+    def spec(self) -> TaskSpec:
+        """The card in the trial's condition."""
+        return self.task.spec.at(self.trial.condition)
+
+    def measure(self, trained: Trained) -> Scores:
         """The scores of a trained model."""
-        return self.task.measure(self.trial.condition, Trained(predict, fresh), self.measured)
+        return self.task.measure(self.trial.condition, trained, self.measured)
 
     def check(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Outputs that are what the contract says."""
-        return contract.check_outputs(outputs, self.task.spec.problem, x)
+        return contract.check_outputs(outputs, self.spec.problem, x)
 
 
 def gather(trial: Trial, task: Task) -> Material:
@@ -47,8 +51,9 @@ def gather(trial: Trial, task: Task) -> Material:
         NotApplicable: when an environment is to be left out and there are none.
     """
     draw = Draw(trial.task, trial.seed)
-    train = [task.sample(trial.condition, split, draw) for split in task.spec.with_role("train")]
-    measured = load_data(task, trial.condition, draw, task.spec.with_role(*MEASURED))
+    spec = task.spec.at(trial.condition)
+    train = [task.sample(trial.condition, split, draw) for split in spec.with_role("train")]
+    measured = load_data(task, trial.condition, draw, spec.with_role(*MEASURED))
     if trial.left_out is not None:
         measured |= {name: divided(measured[name], trial.left_out)[0] for name in names_of(task, "val")}
         train = [divided(batch, trial.left_out)[1] for batch in train]

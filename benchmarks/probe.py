@@ -80,9 +80,10 @@ def unsuited(replica: Replica, budget: Budget) -> str:
 
 
 def is_stackable(algorithm: type[Algorithm]) -> bool:
-    """Whether the class that defines the algorithm's loss says so, and nothing else fills the gradient."""
+    """Whether the class that defines the algorithm's loss says so, and the recipe says how parameters move."""
     definer = next(kind for kind in algorithm.__mro__ if "loss" in vars(kind))
-    return bool(vars(definer).get("stackable")) and algorithm.backward is Algorithm.backward
+    plain = algorithm.backward is Algorithm.backward and algorithm.optimizer is Algorithm.optimizer
+    return bool(vars(definer).get("stackable")) and plain
 
 
 def copied(replica: Replica, model: nn.Module, number: int) -> Replica:

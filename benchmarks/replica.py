@@ -30,7 +30,7 @@ class Replica:
     """One model in training: its algorithm and what that may know, the order of its batches, how it is measured.
 
     Several training batches are never mixed in one step; each step draws one of them. `error` is what ended its
-    training early: its model broke the contract or diverged.
+    training early: its model broke the contract or diverged. `answered` says of scores that nothing more is asked.
     """
 
     model: nn.Module
@@ -41,6 +41,12 @@ class Replica:
     points: list[Point] = field(default_factory=list)
     tell: Callable[[Point], None] | None = None
     error: Exception | None = None
+    answered: Callable[[Scores], bool] = lambda scores: False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it trains no further."""
+        return self.error is not None or bool(self.points and self.answered(self.points[-1].scores))
 
     def add(self, point: Point) -> None:
         """One more measurement; whoever listens is told."""

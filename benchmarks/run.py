@@ -15,7 +15,7 @@ from pathlib import Path
 from baselines import references
 from baselines.references import UnusableClass
 from tasks import registry
-from tasks.registry import RegistryError, UnknownName
+from tasks.registry import Entry, RegistryError, UnknownName
 
 FAILURES = ("failed", "diverged", "timeout", "out_of_memory")
 OK, BAD_USAGE = 0, 2
@@ -39,9 +39,10 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--algorithm",
         nargs="+",
-        default=["erm"],
+        default=[],
         metavar="ALGORITHM",
-        help="training algorithms (globs and 'all' too) or file.py:Class, each with every model (default: erm)",
+        help="training algorithms (globs and 'all' too) or file.py:Class, a torch optimizer too, each with every model "
+        "(default: erm; on the training track, where a task fixes the model, all of the suite's optimizers)",
     )
     add("--seeds", type=positive_int, default=3, metavar="N", help="seeds 0 .. N-1 (default: 3)")
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)")
@@ -130,15 +131,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UnknownName(
                 f"say what to run: --task {'|'.join(families())}, a task, a tag, or all; --list shows them"
             )
-        entries = registry.select(options.task)
-        models = references.select(options.model)
-        algorithms = references.select(options.algorithm, "algorithm")
+        entries = on_track(registry.select(options.task), options)
+        models = references.select(options.model) if options.model else []
+        algorithms = references.select(options.algorithm, "algorithm") if options.algorithm else []
     except (UnknownName, UnusableClass, RegistryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_USAGE
     from benchmarks import experiment  # imports torch, which --help and --list do without
 
     return experiment.run(options, entries, models, algorithms)
+
+
+def on_track(entries: list[Entry], options: argparse.Namespace) -> list[Entry]:
+    """The tasks without those of the training track, where only models are named: there the model is fixed.
+
+    Raises:
+        UnknownName: when no other was asked for.
+    """
+    if not options.model or options.algorithm:
+        return entries
+    if not (left := [entry for entry in entries if not entry.model]):
+        names = ", ".join(entry.name for entry in entries)
+        raise UnknownName(f"{names} fixes the model and compares optimizers: name --algorithm in place of --model")
+    return left
 
 
 def check_options(options: argparse.Namespace) -> None:

@@ -24,8 +24,13 @@ class Sequential:
         """The optimizers of the replicas, whose models and data are on the device."""
         size = self.budget.batch_size
         self.batches = [Batches(replica.training.train, size, replica.order) for replica in self.replicas]
-        self.optimizers = [make_optimizer(replica.model.parameters(), self.recipe) for replica in self.replicas]
+        self.optimizers = [self.optimizer(replica) for replica in self.replicas]
         return self.optimizers
+
+    def optimizer(self, replica: Replica) -> torch.optim.Optimizer:
+        """The algorithm's own optimizer, or the recipe's."""
+        own = replica.algorithm.optimizer(list(replica.model.parameters()), self.recipe.learning_rate)
+        return make_optimizer(replica.model.parameters(), self.recipe) if own is None else own
 
     def advance(self, step: int, count: int) -> list[float]:
         """Train each for `count` steps from `step` on; the mean training loss of each, NaN for one that has ended."""
@@ -33,7 +38,7 @@ class Sequential:
         for number, replica in enumerate(self.replicas):
             loss = math.nan
             try:
-                if replica.error is None:
+                if not replica.has_ended:
                     loss = self.run(number, step, count)
             except Exception as error:
                 replica.error = error

@@ -22,7 +22,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
-from baselines.algorithm import Training
+from baselines.algorithm import Training, features_of
 from benchmarks.batches import Batches
 from benchmarks.checkpoint import (
     Checkpoint,
@@ -107,6 +107,10 @@ def chunks(budget: Budget) -> list[int]:
     """The numbers of optimizer steps between measurements; they sum to the budget's steps."""
     evaluations = max(1, min(budget.evaluations, budget.steps))
     marks = [round(budget.steps * (i + 1) / evaluations) for i in range(evaluations)]
+    if budget.first is not None:
+        first = min(budget.first, budget.steps)
+        growth = (budget.steps / first) ** (1 / max(1, evaluations - 1))
+        marks = sorted({round(first * growth**i) for i in range(evaluations)} | {budget.steps})
     return [mark - before for before, mark in zip([0, *marks], marks, strict=False)]
 
 
@@ -138,16 +142,18 @@ class ReplicaTraining(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:
         """Lightning's sign to stop, once every replica has ended."""
-        return -1 if all(replica.error for replica in self.replicas) else None
+        return -1 if all(replica.has_ended for replica in self.replicas) else None
 
     def training_step(self, chunk: int) -> None:
         """`chunk` optimizer steps of every replica, then a measurement."""
         first, self.step_count = self.step_count + 1, self.step_count + chunk
         for replica, loss in zip(self.replicas, self.engine.advance(first - 1, chunk), strict=True):
-            if replica.error is None and not math.isfinite(loss):
-                replica.error = Diverged(f"the training loss is {loss} within steps {first} to {self.step_count}")
-            if replica.error is None:
+            if replica.has_ended:
+                continue
+            if math.isfinite(loss):
                 measure(replica, self.step_count, loss, self.device, self.check)
+            else:
+                replica.error = Diverged(f"the training loss is {loss} within steps {first} to {self.step_count}")
         self.chunks_done += 1
         if self.checkpoint is not None and not any(replica.error for replica in self.replicas):
             self.checkpoint.keep(self)
@@ -210,6 +216,18 @@ def predictor(replica: Replica, check: Check, device: torch.device | None = None
             return predict(deployed, x.to(place), check).cpu()
 
     return answer
+
+
+def features(model: nn.Module, x: Tensor) -> Tensor:
+    """The inputs of the last linear layer in evaluation mode: x (N, *S) to (N, F), on the CPU.
+
+    Raises:
+        NotApplicable: when the outputs are not those of a final linear layer.
+    """
+    place = x.to(next(model.parameters()).device)
+    split = features_of(model.eval(), place[:2])
+    with torch.no_grad():
+        return torch.cat([split(part)[0] for part in place.split(EVALUATION_BATCH)]).float().cpu()
 
 
 def moved(training: Training, device: torch.device) -> Training:

@@ -28,7 +28,7 @@ from benchmarks.selection import best
 from benchmarks.stacked import Stacked
 from tasks.registry import load as load_task
 from tasks.seeds import Draw
-from tasks.types import Budget, Predict, Recipe
+from tasks.types import Budget, Predict, Recipe, Trained
 
 Tell = Callable[[Point], None]
 """Hears of every measurement of a network while it trains."""
@@ -155,20 +155,23 @@ def prepare(job: Job, tell: Tell | None = None) -> Ready:
     """
     trial, task = job.trial, load_task(job.trial.task).dosed(job.trial.dose)
     model_class = load_class(job.model)
-    contract.check_applicable(model_class, task.spec.problem)
-    build = partial(contract.build, model_class, task.spec.problem, trial.hparams)
+    spec = task.spec.at(trial.condition)
+    contract.check_applicable(model_class, spec.problem)
+    turned = task.spec.condition(trial.condition).hparams
+    contract.check_knobs(model_class, turned)
+    build = partial(contract.build, model_class, spec.problem, {**trial.hparams, **turned})
     model = build(Draw(trial.task, trial.seed).generator("initialisation").initial_seed())
     ready = Ready(job, gather(trial, task), model, build)
     if contract.kind_of(model_class) == "estimator":
         return ready
-    recipe = task.spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
-    return with_replica(replace(ready, recipe=recipe, budget=scaled(task.spec.budget, trial.budget_scale)), tell)
+    recipe = spec.recipe.override(getattr(model_class, "recipe", {})).override(trial.recipe)
+    return with_replica(replace(ready, recipe=recipe, budget=scaled(spec.budget, trial.budget_scale)), tell)
 
 
 def with_replica(ready: Ready, tell: Tell | None) -> Ready:
     """A network beside the algorithm that trains it."""
     material, model, build = ready.material, ready.model, ready.build
-    trial, problem, draw = material.trial, material.task.spec.problem, material.draw
+    trial, problem, draw = material.trial, material.spec.problem, material.draw
     algorithm_class = completed(load_class(ready.job.algorithm))
     inputs = "target_inputs" in algorithm_class.needs
     algorithm = built(algorithm_class, problem, trial.settings)
@@ -185,8 +188,17 @@ def with_replica(ready: Ready, tell: Tell | None) -> Ready:
         network = build(draw.generator("fresh", number).initial_seed()).eval()
         return lambda x: training.predict(network, x, material.check)
 
+    def features(x: Tensor) -> Tensor:
+        return training.features(model, x)
+
     replica = Replica(
-        model, algorithm, known, draw.generator("order"), lambda predict: material.measure(predict, fresh), tell=tell
+        model,
+        algorithm,
+        known,
+        draw.generator("order"),
+        lambda predict: material.measure(Trained(predict, fresh, features)),
+        tell=tell,
+        answered=material.task.is_answered,
     )
     return replace(ready, replica=replica, flags=(TARGET_INPUTS,) if inputs else ())
 
@@ -232,7 +244,7 @@ def fit(estimator: Any, material: Material) -> Learned:
         raise contract.NotApplicable("is fitted, not trained step by step: there is no algorithm to choose")
     if len(material.train) > 1:
         raise contract.NotApplicable("is fitted on one array; this task trains on inputs of several lengths")
-    model = contract.FittedEstimator(estimator, material.task.spec.problem)
+    model = contract.FittedEstimator(estimator, material.spec.problem)
     model.fit(material.train[0])
 
     def predict(x: Tensor) -> Tensor:
@@ -241,7 +253,10 @@ def fit(estimator: Any, material: Material) -> Learned:
     def fresh(number: int) -> Predict:
         raise contract.NotApplicable("is fitted, not initialised: there is no untrained instance to measure")
 
-    return Learned([Point(0, None, material.measure(predict, fresh))], predict)
+    def features(x: Tensor) -> Tensor:
+        raise contract.NotApplicable("is fitted, and has no last layer whose inputs could be measured")
+
+    return Learned([Point(0, None, material.measure(Trained(predict, fresh, features)))], predict)
 
 
 def concluded(ready: Ready, learned: Learned) -> Record:

@@ -98,7 +98,8 @@ def problem_table(spec: TaskSpec) -> str:
 
 def conditions_table(spec: TaskSpec) -> str:
     """The trainings that the task compares."""
-    return table(("condition", "what", "parameters"), [(c.name, c.summary, words(c.params)) for c in spec.conditions])
+    rows = [(c.name, c.summary, words({**c.params, **c.hparams, **c.problem, **c.sizes})) for c in spec.conditions]
+    return table(("condition", "what", "parameters"), rows)
 
 
 def splits_table(spec: TaskSpec) -> str:

@@ -22,7 +22,21 @@ from tasks.card import card
 from tasks.metrics import IGNORED
 from tasks.registry import ID, Entry
 from tasks.seeds import Draw
-from tasks.types import SCORE_CLIP, Batch, Data, Dose, Predictor, Role, Row, Scores, Split, Task, TaskSpec, load_data
+from tasks.types import (
+    MEASURED,
+    SCORE_CLIP,
+    Batch,
+    Data,
+    Dose,
+    Predictor,
+    Role,
+    Row,
+    Scores,
+    Split,
+    Task,
+    TaskSpec,
+    load_data,
+)
 
 SEED, OTHER_SEED = 0, 1
 SECONDS = 1.0  # every trial samples in a process of its own
@@ -64,12 +78,13 @@ class Examined:
         return found
 
     @property
-    def batches(self) -> Iterator[tuple[str, Split, Batch]]:
-        """Where (`split`, or `condition/split` of several), the split, its examples."""
+    def batches(self) -> Iterator[tuple[str, TaskSpec, Split, Batch]]:
+        """Where (`split`, or `condition/split` of several), the card there, the split, its examples."""
         for condition, data in self.data.items():
-            for split in self.spec.splits:
+            spec = self.spec.at(condition)
+            for split in spec.splits:
                 where = f"{condition}/{split.name}" if len(self.data) > 1 else split.name
-                yield where, split, data[split.name]
+                yield where, spec, split, data[split.name]
 
     @cached_property
     def anchors(self) -> Mapping[str, Scores]:
@@ -194,10 +209,10 @@ def budget_is_sane(e: Examined) -> Iterator[str]:
 
 def examples_are_as_the_problem_says(e: Examined) -> Iterator[str]:
     """Sizes, shapes and types of every split are those that the problem and the split state."""
-    for where, split, batch in e.batches:
+    for where, spec, split, batch in e.batches:
         if len(batch) != split.size:
             yield f"{where}: {len(batch)} examples, declared {split.size}"
-        for name, expected in expected_tensors(e.spec, batch).items():
+        for name, expected in expected_tensors(spec, batch).items():
             tensor: Tensor = getattr(batch, name)
             if (tensor.dtype, tuple(tensor.shape)) != expected:
                 yield f"{where}: {name} is {tensor.dtype} {tuple(tensor.shape)}, expected {expected[0]} {expected[1]}"
@@ -205,9 +220,11 @@ def examples_are_as_the_problem_says(e: Examined) -> Iterator[str]:
                 yield f"{where}: {name} is on {tensor.device}"
         if batch.latent is not None and len(batch.latent) != len(batch):
             yield f"{where}: {len(batch.latent)} latents of {len(batch)} examples"
-    total = sum(split.size for split in e.spec.with_role("train"))
-    if total != e.spec.problem.n_train:
-        yield f"the problem says n_train {e.spec.problem.n_train}, the training splits hold {total}"
+    for condition in e.conditions:
+        spec = e.spec.at(condition)
+        total = sum(split.size for split in spec.with_role("train"))
+        if total != spec.problem.n_train:
+            yield f"{condition}: the problem says n_train {spec.problem.n_train}, the training splits hold {total}"
 
 
 def expected_tensors(spec: TaskSpec, batch: Batch) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -226,8 +243,8 @@ def expected_tensors(spec: TaskSpec, batch: Batch) -> dict[str, tuple[torch.dtyp
 
 def values_are_in_range(e: Examined) -> Iterator[str]:
     """Inputs, values and weights are finite, labels below n_outputs, tokens below the vocabulary."""
-    problem = e.spec.problem
-    for where, _, batch in e.batches:
+    for where, spec, _, batch in e.batches:
+        problem = spec.problem
         for name in ("x", "y", "weight", "latent"):
             tensor: Tensor | None = getattr(batch, name)
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
@@ -262,7 +279,7 @@ def same_draw_gives_the_same_data(e: Examined) -> Iterator[str]:
     set_global_seed(1234)
     before = global_state()
     for condition, data in e.data.items():
-        again = load_data(e.task, condition, e.draw, list(reversed(e.spec.splits)))
+        again = load_data(e.task, condition, e.draw, list(reversed(e.spec.at(condition).splits)))
         for name in sorted(data):
             if not same(data[name], again[name]):
                 yield f"{condition}/{name} differs when it is sampled again, in the reverse order"
@@ -330,7 +347,7 @@ def sampling_is_fast(e: Examined) -> Iterator[str]:
 def measures_are_complete(e: Examined) -> Iterator[str]:
     """A model gets finite scores, with the headline metric on every split that is not for training."""
     for condition, row in e.constant_rows.items():
-        for split in e.spec.with_role("val", "iid", "ood", "probe"):
+        for split in e.spec.with_role(*MEASURED):
             values = row.scores.get(split.name, {})
             if e.spec.metric not in values:
                 yield f"{condition}/{split.name}: no {e.spec.metric}; measured: {', '.join(values) or 'nothing'}"
@@ -488,7 +505,7 @@ def turned_complaints(e: Examined, turned: Examined, own: bool) -> Iterator[str]
 def changed_splits(e: Examined, turned: Examined) -> list[str]:
     """Where two tasks with the same splits have other data."""
     pairs = zip(e.batches, turned.batches, strict=True)
-    return [where for (where, _, batch), (_, _, other) in pairs if not same(batch, other)]
+    return [where for (where, *_, batch), (*_, other) in pairs if not same(batch, other)]
 
 
 HELD_BY_EVERY_DOSE: tuple[Clause, ...] = (

@@ -36,7 +36,8 @@ class UnknownName(LookupError):
 class Entry:
     """The header of a task: what can be said of it without importing it.
 
-    `optional` tasks need something that is not installed or not shipped: a family name does not select them.
+    `optional` tasks need something that is not installed or not shipped: a family name does not select them. A task
+    with a `model` is of the training track: the model is this one, and optimizers and algorithms are compared.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Entry:
     tags: tuple[str, ...]
     module: str
     optional: bool = False
+    model: str = ""
 
     @property
     def name(self) -> str:
@@ -110,6 +112,7 @@ def entry(task_id: str, header: dict[str, Any], module: str, where: str) -> Entr
             tags=tuple(header.get("tags", ())),
             module=module,
             optional=header.get("optional", False),
+            model=header.get("model", ""),
         )
     except KeyError as error:
         raise RegistryError(f"{where}: {task_id} has no {error}") from error

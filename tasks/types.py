@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from tasks.seeds import Draw
 
 InputKind = Literal["vector", "signal", "image", "tokens"]
 OutputKind = Literal["classes", "values", "sequence"]
-Role = Literal["train", "val", "iid", "ood", "probe"]
+Role = Literal["train", "val", "iid", "ood", "probe", "fitted"]
+MEASURED: tuple[Role, ...] = ("val", "iid", "ood", "probe", "fitted")
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 Predict = Callable[[Tensor], Tensor]
@@ -60,7 +61,8 @@ class Split:
 
     Roles: `train` (several train splits are several batches that are never mixed in one step, such as lengths),
     `val` (in-distribution, selects the step), `iid` (in-distribution test), `ood` (the test that the score is
-    made of), `probe` (measured and shown, not scored). `severity` orders a ladder; its unit stands in `params`.
+    made of), `probe` (measured and shown, not scored), `fitted` (training examples again, to measure how well they were
+    learned). `severity` orders a ladder; its unit stands in `params`.
     """
 
     name: str
@@ -72,11 +74,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Condition:
-    """One of the trainings that a task compares (weighted or not, one target function or another)."""
+    """One of the trainings that a task compares (weighted or not, one target function or another).
+
+    `params` are the task's own. `hparams` are given to the class in place of its own, such as a `width`; a class that
+    does not take one is skipped. `problem` and `sizes` are fields of the problem and sizes of splits that differ here.
+    """
 
     name: str
     summary: str = ""
     params: Mapping[str, Json] = field(default_factory=dict)
+    hparams: Mapping[str, Json] = field(default_factory=dict)
+    problem: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Budget:
     """What one training may cost. `seconds` is the wall-clock limit of a trial on one core; over it is `timeout`.
 
     No steps are no training: the task asks about the class as it is initialised. `core_seconds` is what one seed of
-    all conditions took on one core, for the baseline `mlp`, or for `lstm` where the inputs are tokens.
+    all conditions took on one core, for the baseline `mlp`, or for `lstm` where the inputs are tokens. The
+    `evaluations` are evenly spaced, or with `first`, the step of the first one, geometrically from there to the last.
     """
 
     steps: int
@@ -92,6 +102,7 @@ class Budget:
     evaluations: int = 10
     seconds: float = 300.0
     core_seconds: float | None = None
+    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +228,12 @@ class TaskSpec:
     def family(self) -> str:
         return self.entry.id.split("/")[0]
 
+    def at(self, condition: str) -> TaskSpec:
+        """The card as it is in one condition: its problem, and the sizes of its splits."""
+        own = self.condition(condition)
+        splits = tuple(replace(split, size=own.sizes.get(split.name, split.size)) for split in self.splits)
+        return replace(self, problem=replace(self.problem, **own.problem), splits=splits)
+
     def with_role(self, *roles: Role) -> tuple[Split, ...]:
         """The splits that play one of these roles, in the order of the card."""
         return tuple(split for split in self.splits if split.role in roles)
@@ -281,12 +298,14 @@ Data = Mapping[str, Batch]
 class Row:
     """One trained condition of one cell: `scores[split][metric]`, and the anchors of the headline metric.
 
-    `curve` has the scores at every measured step, so that a task can say when something was learned.
+    `curve` has the scores at every measured step, so that a task can say when something was learned. `n_parameters` is
+    None for what is not a network.
     """
 
     scores: Scores
     anchors: Scores
     curve: Sequence[tuple[int, Scores]] = ()
+    n_parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -309,12 +328,13 @@ class Summary:
 class Trained:
     """A model as the harness hands it to `Task.measure`: it predicts, and its class can be asked for fresh instances.
 
-    `fresh(0)`, `fresh(1)`, ... are untrained instances, also as functions of inputs, and others in every trial seed; an
-    estimator has none.
+    `fresh(0)`, `fresh(1)`, ... are untrained instances, also as functions of inputs, and others in every trial seed.
+    `features`, (N, *S) to (N, F), are the inputs of the last linear layer. An estimator has neither, and is skipped.
     """
 
     predict: Predict
     fresh: Callable[[int], Predict]
+    features: Callable[[Tensor], Tensor]
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.predict(x)
@@ -367,12 +387,16 @@ class Task(ABC):
 
         `predict` is a `Trained` where a trial is measured, and any function of inputs in a loop of one's own.
         """
-        evaluated = self.spec.with_role("val", "iid", "ood", "probe")
+        evaluated = self.spec.with_role(*MEASURED)
         return {split.name: self.evaluate(predict(data[split.name].x), data[split.name]) for split in evaluated}
 
     def evaluate(self, outputs: Tensor, batch: Batch) -> Mapping[str, float]:
         """The metrics of outputs (N, C) on one batch; the headline metric is among them."""
         return metrics.evaluate(outputs, batch.y, self.spec.problem.output_kind, group=batch.group)
+
+    def is_answered(self, scores: Scores) -> bool:
+        """Whether a training may end before its budget, since these scores already show what the task asks."""
+        return False
 
     def anchors(self, condition: str, data: Data, draw: Draw) -> Scores:
         """Known values of the headline metric, `anchors[split][name]`: constants, and the reference predictors."""
@@ -431,7 +455,7 @@ def clip(score: float) -> float:
 
 def load_data(task: Task, condition: str, draw: Draw, splits: Sequence[Split] | None = None) -> dict[str, Batch]:
     """Every split of a condition, by name."""
-    return {split.name: task.sample(condition, split, draw) for split in splits or task.spec.splits}
+    return {split.name: task.sample(condition, split, draw) for split in splits or task.spec.at(condition).splits}
 
 
 def class_logits(labels: Tensor, n_outputs: int) -> Tensor:

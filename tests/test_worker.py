@@ -41,6 +41,8 @@ class Net(nn.Linear):
         super().__init__(problem.input_shape[0], problem.n_outputs)
         with open(os.environ["OFFPISTE_TEST_LOG"], "a") as file:
             print(os.getpid(), file=file)
+        while os.path.exists(os.environ["OFFPISTE_TEST_LOG"] + ".hold"):
+            time.sleep(0.05)
         time.sleep(0.3)
 '''
 
@@ -122,12 +124,15 @@ def test_a_lost_worker_is_replaced_and_nothing_is_done_twice(tmp_path: Path, slo
     launcher, store = Processes(tmp_path), Store(tmp_path / "results")
     with Agenda(store.root, jobs), Remote(store, launcher, n=2, slots=1) as remote:
         records, killed = [], False
+        (tmp_path / "built.hold").touch()
         for event in remote.run([(job,) for job in jobs]):
             if isinstance(event, Finished):
                 records.append(event.record)
             elif (tmp_path / "built").exists() and not killed:
                 launcher.workers[0].kill()
                 killed = True
+            elif len(launcher.workers) > 2:
+                (tmp_path / "built.hold").unlink(missing_ok=True)
     assert killed and sorted(record.trial.seed for record in records) == list(range(5))
     assert {record.status for record in records} == {"ok"}
     assert len(launcher.workers) >= 3
@@ -204,6 +209,8 @@ def test_a_stack_that_dies_is_run_one_by_one(tmp_path: Path) -> None:
         MODEL.replace("time.sleep(0.3)", "os.kill(os.getpid(), 9) if int(self.weight.sum() * 1e6) % 2 else None")
         .replace('        with open(os.environ["OFFPISTE_TEST_LOG"], "a") as file:\n', "")
         .replace("            print(os.getpid(), file=file)\n", "")
+        .replace('        while os.path.exists(os.environ["OFFPISTE_TEST_LOG"] + ".hold"):\n', "")
+        .replace("            time.sleep(0.05)\n", "")
     )
     jobs = jobs_for([f"{path}:Net"], TASK, seeds=4, scale=0.02)
     with Supervisor(Store(tmp_path / "results"), slots=1) as supervisor:

@@ -22,15 +22,15 @@ from tasks.seeds import Draw
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_processes(benchmark: Any, tmp_path: Path, slots: int) -> None:
-    """16 trials of some seconds, one or two at a time; two should take half as long."""
-    benchmark.group = "16 trials"
-    jobs = jobs_for(["mlp"], "linear-unit-1", seeds=16, scale=1.0)
+    """24 trials of some seconds, one or two at a time; two should take half as long."""
+    benchmark.group = "24 trials"
+    jobs = jobs_for(["mlp"], "linear-unit-1", seeds=24, scale=1.0)
 
     def run() -> None:
         with Supervisor(Store(tmp_path / str(time.monotonic())), slots) as supervisor:
             list(supervisor.run([(job,) for job in jobs]))
 
-    benchmark.pedantic(run, rounds=1, warmup_rounds=0)
+    benchmark.pedantic(run, rounds=1, warmup_rounds=1)
 
 
 CELLS = {"linear-unit-1 linear": 1.0, "linear-unit-1 mlp": 1.0, "slabs-ms5 mlp": 0.5, "colored-digits cnn": 0.5}

@@ -15,7 +15,7 @@ from networks import NETWORKS, bare_loops, our_loop
 from benchmarks.sequential import Sequential
 from benchmarks.stacked import Stacked
 
-STEPS = {"linear": 1000, "mlp-16": 1000, "mlp-128": 200, "mlp-512": 20, "cnn": 40}
+STEPS = {"linear": 1000, "mlp-16": 1000, "mlp-128": 1000, "mlp-512": 300, "cnn": 300}
 WAYS = {"bare": bare_loops, "sequential": partial(our_loop, Sequential), "stacked": partial(our_loop, Stacked)}
 
 
