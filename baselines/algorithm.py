@@ -75,7 +75,7 @@ class Algorithm:
         loss.backward()
         return loss
 
-    def optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer | None:
+    def make_optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer | None:
         """What moves the parameters, or None for what the recipe says. The schedule of the rate is the recipe's."""
         return None
 
@@ -167,7 +167,7 @@ def minimized_by(optimizer_class: type[torch.optim.Optimizer]) -> type[Algorithm
             super().__init__(problem)
             self.settings = settings
 
-        def optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+        def make_optimizer(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
             takes_rate = "lr" in inspect.signature(optimizer_class).parameters
             own: Any = optimizer_class
             made: torch.optim.Optimizer = own(

@@ -98,7 +98,7 @@ def train(algorithm_class: type[Algorithm], settings: dict[str, Any], problem: P
     training = algorithm.prepared(given)
     data, untouched = [*given.train, *training.train], [*copies, *cloned(training.train)]
     algorithm.begin(model, training)
-    batch, optimizer = training.train[0], algorithm.optimizer(list(model.parameters()), LEARNING_RATE)
+    batch, optimizer = training.train[0], algorithm.make_optimizer(list(model.parameters()), LEARNING_RATE)
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     before, losses = weights(model), []
     for step in range(STEPS):

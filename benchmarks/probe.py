@@ -82,7 +82,7 @@ def unsuited(replica: Replica, budget: Budget) -> str:
 def is_stackable(algorithm: type[Algorithm]) -> bool:
     """Whether the class that defines the algorithm's loss says so, and the recipe says how parameters move."""
     definer = next(kind for kind in algorithm.__mro__ if "loss" in vars(kind))
-    plain = algorithm.backward is Algorithm.backward and algorithm.optimizer is Algorithm.optimizer
+    plain = algorithm.backward is Algorithm.backward and algorithm.make_optimizer is Algorithm.make_optimizer
     return bool(vars(definer).get("stackable")) and plain
 
 

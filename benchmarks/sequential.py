@@ -29,7 +29,7 @@ class Sequential:
 
     def optimizer(self, replica: Replica) -> torch.optim.Optimizer:
         """The algorithm's own optimizer, or the recipe's."""
-        own = replica.algorithm.optimizer(list(replica.model.parameters()), self.recipe.learning_rate)
+        own = replica.algorithm.make_optimizer(list(replica.model.parameters()), self.recipe.learning_rate)
         return make_optimizer(replica.model.parameters(), self.recipe) if own is None else own
 
     def advance(self, step: int, count: int) -> list[float]:
