@@ -49,11 +49,13 @@ class Board:
     """Tasks with results as columns, `ranked` those that the mean is over; rows best first, then those without a mean.
 
     `unranked` says of every other task in words why the mean leaves it out, `no_ranks` why no mean has a rank; it is
-    empty where some have. `without` are entrants that were skipped on every task here.
+    empty where some have. `without` are entrants that were skipped on every task here. On the training track `fixed` is
+    the model that the tasks fix, and the entrants differ in how it is trained.
     """
 
     family: str
     kind: str
+    fixed: str
     protocol: Protocol
     tasks: tuple[Task, ...]
     ranked: frozenset[str]
@@ -78,20 +80,21 @@ def boards(collection: Collection) -> list[Board]:
 
     A dose is on no board, and neither are tasks that only describe: see `leaderboard.doses`, `leaderboard.profiles`.
     """
-    found: dict[tuple[Protocol, str, str], list[Cell]] = {}
+    found: dict[tuple[Protocol, str, str, str], list[Cell]] = {}
     for cell in collection.cells:
         protocol = cell.entrant.protocol
         if cell.task.spec.scored and protocol.dose == HEADLINE.dose:
-            found.setdefault((protocol, cell.task.spec.family, input_kind(cell.task)), []).append(cell)
+            place = (protocol, cell.task.spec.family, cell.task.spec.entry.model, input_kind(cell.task))
+            found.setdefault(place, []).append(cell)
 
-    def order(key: tuple[Protocol, str, str]) -> tuple[bool, Protocol, str, int]:
-        protocol, family, kind = key
-        return not protocol.is_headline, protocol, family, INPUT_KINDS.index(kind)
+    def order(key: tuple[Protocol, str, str, str]) -> tuple[bool, Protocol, str, str, int]:
+        protocol, family, fixed, kind = key
+        return not protocol.is_headline, protocol, family, fixed, INPUT_KINDS.index(kind)
 
     return [board(found[key], *key) for key in sorted(found, key=order)]
 
 
-def board(cells: Sequence[Cell], protocol: Protocol, family: str, kind: str) -> Board:
+def board(cells: Sequence[Cell], protocol: Protocol, family: str, fixed: str, kind: str) -> Board:
     """The board of these cells."""
     tasks = {c.task.spec.id: c.task for c in cells}
     by_entrant: dict[Entrant, dict[str, Cell]] = {}
@@ -105,6 +108,7 @@ def board(cells: Sequence[Cell], protocol: Protocol, family: str, kind: str) -> 
     return Board(
         family=family,
         kind=kind,
+        fixed=fixed,
         protocol=protocol,
         tasks=tuple(tasks[name] for name in sorted(tasks)),
         ranked=ranked,

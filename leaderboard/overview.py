@@ -43,9 +43,13 @@ class ModelLine:
     parameters: tuple[int, int] | None
 
 
-def overview(collection: Collection, boards: Sequence[Board]) -> dict[str, Any]:
+def board_views(collection: Collection, boards: Sequence[Board]) -> list[BoardView]:
+    """The boards with their charts."""
+    return [board_view(collection, board, place) for place, board in enumerate(boards)]
+
+
+def overview(collection: Collection, shown: Sequence[BoardView]) -> dict[str, Any]:
     """What the front page says."""
-    shown = [board_view(collection, board, place) for place, board in enumerate(boards)]
     protocols = list(dict.fromkeys(view.board.protocol for view in shown))
     tags = {tag for view in shown for task in view.board.tasks for tag in task.spec.entry.tags}
     outcomes = [outcome for cell in collection.cells for outcome in cell.outcomes]
@@ -94,7 +98,7 @@ def board_view(collection: Collection, board: Board, place: int) -> BoardView:
         cells = [cell for cell in board.cells if cell.task.spec.id == task.spec.id]
         if any(cell.ood is not None for cell in cells):
             planes.append((task, charts.plane(cells, known_anchors(task, cells), marks)))
-    return BoardView(f"{board.family}-{board.kind}", board, planes)
+    return BoardView("-".join(filter(None, (board.family, board.kind, board.fixed))), board, planes)
 
 
 def model_line(name: str, headline: Sequence[Cell]) -> ModelLine:

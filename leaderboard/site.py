@@ -19,8 +19,9 @@ from leaderboard import charts, export, wording
 from leaderboard.boards import Board, boards
 from leaderboard.collect import Collection
 from leaderboard.comparison import comparison
+from leaderboard.family_view import family_context
 from leaderboard.model_view import field, model_view
-from leaderboard.overview import ambiguous, overview, solutions
+from leaderboard.overview import BoardView, ambiguous, board_views, overview, solutions
 from leaderboard.progress_view import View, clock, curve, reload_seconds
 from leaderboard.reproductions import HEADS, INTRODUCTION, Section, tally
 from leaderboard.standing import FEWEST_SEEDS
@@ -40,6 +41,7 @@ ROLE_NAMES: Mapping[Role, str] = {
     "iid": "in distribution",
     "ood": "out of distribution",
     "probe": "probe",
+    "fitted": "training examples",
 }
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b5f80"/>'
@@ -62,8 +64,10 @@ def site(
     `reproduced` are published numbers, measured again; `runs` are those that go on, and have a page while they do.
     """
     render, shown = renderer(collection, bool(runs)), boards(collection)
+    views = board_views(collection, shown)
     files = {
-        "index.html": render("index.html", "", **overview(collection, shown)),
+        "index.html": render("index.html", "", **overview(collection, views)),
+        **family_pages(collection, render, views),
         **task_pages(collection, render, picture),
         **model_pages(collection, render, shown),
         "solutions.html": render("solutions.html", "", **solutions(collection)),
@@ -87,6 +91,14 @@ def task_pages(collection: Collection, render: Render, picture: Picture) -> dict
         context = task_context(collection, task) | {"picture": data_uri(themed(svg)) if svg else ""}
         found[task_page(task.spec)] = render("task.html", "../", **context)
     return found
+
+
+def family_pages(collection: Collection, render: Render, views: Sequence[BoardView]) -> dict[str, str]:
+    """A page for every family of the suite."""
+    return {
+        family_page(family): render("family.html", "../", **family_context(collection, views, family))
+        for family in sorted({task.spec.family for task in collection.suite.values()})
+    }
 
 
 def model_pages(collection: Collection, render: Render, shown: Sequence[Board]) -> dict[str, str]:
@@ -149,6 +161,8 @@ def renderer(collection: Collection, in_progress: bool = False) -> Render:
         "short_name": lambda spec: short_name(spec, collection.suite),
         "task_page": task_page,
         "model_page": model_page,
+        "family_page": family_page,
+        "kinds": kinds,
         "is_web": lambda url: url.startswith(("https://", "http://")),
     }
     env.globals |= {
@@ -224,6 +238,17 @@ def task_page(spec: TaskSpec) -> str:
     if not TASK_ID.fullmatch(spec.id):
         raise ValueError(f"{spec.id!r} is not a task id")
     return f"tasks/{spec.id.replace('/', '-')}.html"
+
+
+def family_page(family: str) -> str:
+    """Where the page of a family stands."""
+    return f"families/{family}.html"
+
+
+def kinds(board: Board) -> str:
+    """What the columns of a board have in common, beside their family."""
+    words = KIND_NAMES[board.kind].lower()
+    return f"{words}, ways to train {board.fixed}" if board.fixed else words
 
 
 def model_page(name: str) -> str:

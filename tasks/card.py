@@ -98,7 +98,7 @@ def problem_table(spec: TaskSpec) -> str:
 
 def conditions_table(spec: TaskSpec) -> str:
     """The trainings that the task compares."""
-    rows = [(c.name, c.summary, words({**c.params, **c.hparams, **c.problem, **c.sizes})) for c in spec.conditions]
+    rows = [(c.name, c.summary, words(c.settings)) for c in spec.conditions]
     return table(("condition", "what", "parameters"), rows)
 
 

@@ -87,6 +87,11 @@ class Condition:
     problem: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def settings(self) -> dict[str, Json]:
+        """All that sets it apart, for readers."""
+        return {**self.params, **self.hparams, **self.problem, **self.sizes}
+
 
 @dataclass(frozen=True)
 class Budget:

@@ -39,6 +39,7 @@ DOORS = {
     "ray": {"benchmarks/launchers/ray.py"},
     "matplotlib": {"tasks/picture.py", "leaderboard/paper/plots.py"},
     "jinja2": {"leaderboard/site.py"},
+    "markdown_it": {"leaderboard/family_view.py"},
 }
 LOOP_OF_ONE_S_OWN = "examples/own_loop.py"
 

@@ -121,6 +121,7 @@ def test_every_task_and_model_has_a_page(files: dict[str, str]) -> None:
         "data.html",
         "results.json",
         "results.csv",
+        "families/toy.html",
         *(f"tasks/toy-{name}-v1.html" for name in ("flat", "second", "control", "ladder", "error", "described")),
         *(f"models/{name}.html" for name in ("good", "bad", "net-net@0a1b2c3d")),
     }

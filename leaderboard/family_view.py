@@ -1,0 +1,37 @@
+"""What the page of a family says: its theory, its tasks, and how everyone did under the headline protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from leaderboard.collect import Collection
+from leaderboard.overview import BoardView
+from leaderboard.profiles import entrants_of, lines
+from tasks import registry
+
+
+def family_context(collection: Collection, shown: Sequence[BoardView], family: str) -> dict[str, Any]:
+    """What the page of a family says."""
+    profile = lines(
+        cell for cell in collection.cells if cell.task.spec.family == family and cell.entrant.protocol.is_headline
+    )
+    return {
+        "family": family,
+        "theory": theory(registry.HERE / family / "theory.md"),
+        "tasks": [task for _, task in sorted(collection.suite.items()) if task.spec.family == family],
+        "boards": [view for view in shown if view.board.family == family and view.board.protocol.is_headline],
+        "profile": profile,
+        "profiled": entrants_of(profile),
+    }
+
+
+def theory(path: Path) -> Markup:
+    """A family's theory, from Markdown of the suite's own; empty where it has none. Markup in it is shown as text."""
+    if not path.is_file():
+        return Markup("")
+    return Markup(MarkdownIt("js-default").render(path.read_text(encoding="utf-8")))
