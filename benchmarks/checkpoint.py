@@ -27,6 +27,7 @@ from benchmarks.records import digest
 
 FOLDER, SUFFIX = "checkpoints", ".pt"
 EVERY_SECONDS = 60.0
+ABANDONED_SECONDS = 30 * 86400.0
 PLAIN = (bool, int, float, str, type(None), Tensor)
 
 
@@ -103,6 +104,14 @@ def checkpoint_of(results: Path, jobs: Sequence[Job]) -> Checkpoint:
     device = str(torch.accelerator.current_accelerator()) if torch.accelerator.is_available() else "cpu"
     identity = versions | {"trials": name, "commit": jobs[0].commit, "device": device}
     return Checkpoint(results / FOLDER / f"{name}{SUFFIX}", identity)
+
+
+def remove_abandoned(results: Path) -> None:
+    """Remove what nobody has gone on with for a month, such as the state of a stack that was cut differently later."""
+    for path in (results / FOLDER).glob("*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
 
 
 def own_state(model: nn.Module) -> list[dict[str, Any]]:

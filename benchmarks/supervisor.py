@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import connection
 from pathlib import Path
 
-from benchmarks.checkpoint import checkpoint_of
+from benchmarks.checkpoint import checkpoint_of, remove_abandoned
 from benchmarks.child import Child, Stack
 from benchmarks.claims import Claims
 from benchmarks.events import Event, Finished, Pulse, Started
@@ -47,6 +47,7 @@ class Supervisor:
 
     def __enter__(self) -> Supervisor:
         remove_stale_folders()
+        remove_abandoned(self.store.root)
         self.folder = Path(tempfile.mkdtemp(prefix=f"offpiste-{os.getpid()}-"))
         self.context = start_forkserver(self.preload)
         self.claims.__enter__()

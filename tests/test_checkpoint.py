@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from baselines.algorithms.irm import IRM
 from baselines.algorithms.last_layer import LastLayer
 from baselines.algorithms.mixup import Mixup
 from baselines.algorithms.sam import SAM
-from benchmarks.checkpoint import Checkpoint
+from benchmarks.checkpoint import FOLDER, Checkpoint, remove_abandoned
 from benchmarks.replica import Replica
 from benchmarks.sequential import Sequential
 from benchmarks.stacked import Stacked
@@ -268,3 +269,15 @@ def test_it_is_kept_now_and_then(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "one.pt", {}, every_seconds=1e6)
     run(group(ALGORITHMS["erm"], 1, 1, None), checkpoint)
     assert not checkpoint.path.exists()
+
+
+def test_what_nobody_goes_on_with_is_removed_after_a_month(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    for name, days in {"old.pt": 31, ".left.tmp": 40, "young.pt": 29}.items():
+        (folder / name).touch()
+        then = time.time() - days * 86400
+        os.utime(folder / name, (then, then))
+    remove_abandoned(tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["young.pt"]
+    remove_abandoned(tmp_path / "nowhere")
