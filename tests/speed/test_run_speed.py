@@ -51,7 +51,7 @@ def test_cell(benchmark: Any, cell: str, way: str) -> None:
         for job in jobs[len(done) :]:
             run_trial(job)
 
-    benchmark.pedantic(run, rounds=1)
+    benchmark.pedantic(run, rounds=3)
 
 
 def test_site(benchmark: Any, tmp_path: Path) -> None:
