@@ -1,7 +1,7 @@
 """Hold a model class or a training algorithm to its contract, in seconds, before anything is trained.
 
     python -m benchmarks.check my_model.py:Net
-    python -m benchmarks.check my_algorithm.py:Mine
+    python -m benchmarks.check my_algorithm.py:Mine my_optimizer.py:MyOptimizer
 
 Prints every clause for every kind of problem that the class takes. Runs the class in a process of its own, under
 the same limits as a trial. Exit status: 0 every clause holds, 1 some are broken, 2 there is no such class.
@@ -83,7 +83,7 @@ def inspect_class(model_class: type, hparams: dict[str, Any]) -> Iterator[Findin
     try:
         kind = contract.kind_of(model_class)
     except contract.BrokenContract as error:
-        detail = f"{error}, nor a training algorithm with loss(model, batch, step)"
+        detail = f"{error}, nor a training algorithm with loss(model, batch, step), nor an optimizer"
         yield Finding("", "is a model class", "broken", detail)
         return
     yield Finding("", "is a model class", "ok", kind)
@@ -291,9 +291,12 @@ ESTIMATOR_CLAUSES: dict[str, Callable[..., str]] = {"fits and predicts": fits_an
 
 
 def is_algorithm(found: type) -> bool:
-    """Whether a class means to be a training algorithm and not a model."""
+    """Whether a class means to be a training algorithm, such as an optimizer, and not a model."""
     from torch import nn
+    from torch.optim import Optimizer
 
+    if issubclass(found, Optimizer):
+        return True
     trains = callable(getattr(found, "loss", None)) or callable(getattr(found, "backward", None))
     return trains and not issubclass(found, nn.Module) and not hasattr(found, "fit")
 

@@ -46,6 +46,8 @@ def example_problems() -> dict[str, Problem]:
 
 def inspect_algorithm(algorithm_class: type, settings: dict[str, Any]) -> Iterator[Finding]:
     """Every clause on every example problem. Stops at the first clause without which the next make no sense."""
+    from torch.optim import Optimizer
+
     from baselines.algorithm import completed
     from baselines.contract import BrokenContract, NotApplicable
 
@@ -54,7 +56,8 @@ def inspect_algorithm(algorithm_class: type, settings: dict[str, Any]) -> Iterat
     except BrokenContract as error:
         yield Finding("", "is a training algorithm", "broken", str(error))
         return
-    yield Finding("", "is a training algorithm", "ok")
+    kind = "an optimizer of the mean loss" if issubclass(algorithm_class, Optimizer) else "a loss of its own"
+    yield Finding("", "is a training algorithm", "ok", kind)
     yield Finding("", "needs", "ok", ", ".join(whole.needs) or "nothing")
     for name, problem in example_problems().items():
         try:
@@ -159,7 +162,7 @@ def loss_is_finite(first: Trained, second: Trained) -> str:
 def something_is_learned(first: Trained, second: Trained) -> str:
     """A step moves a parameter."""
     moved = any(not bool((a == b).all()) for a, b in zip(first.before, first.after, strict=True))
-    return "" if moved else "no parameter has a gradient"
+    return "" if moved else "no parameter has a gradient, or the optimizer moves none"
 
 
 def batch_is_left_alone(first: Trained, second: Trained) -> str:

@@ -824,7 +824,7 @@ def small_networks() -> list[tuple[str, Problem]]:
     found = []
     for name, reference in references.registered().items():
         model_class = references.load_class(reference)
-        if not reference.large and contract.kind_of(model_class) == "network":
+        if not reference.large and not reference.special and contract.kind_of(model_class) == "network":
             found += [(name, shapes[kind]) for kind in getattr(model_class, "takes", shapes)]
             if "tokens" in getattr(model_class, "takes", shapes):
                 found.append((name, STRINGS))
