@@ -72,6 +72,7 @@ def overview(collection: Collection, shown: Sequence[BoardView]) -> dict[str, An
             ("protocol", "Protocol", [(str(i), p.label) for i, p in enumerate(protocols)]),
         ],
         "boards": [(p, [view for view in shown if view.board.protocol == p]) for p in protocols],
+        "families": sorted({task.spec.family for task in collection.suite.values()}),
         "tasks": [(task, len(entries[task_id])) for task_id, task in sorted(collection.suite.items())],
         "models": [model_line(name, headline) for name in models],
     }
