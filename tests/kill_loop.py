@@ -28,6 +28,7 @@ TASK = "shift/linear-unit-1-v1"
 
 
 KILLED = -1.0
+MARGIN = 60  # trials that are left to do when a kill is prepared, so that there is something to kill
 
 
 def main() -> None:
@@ -37,16 +38,16 @@ def main() -> None:
     kills = parser.parse_args().kills
     random.seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        disturbed, quiet, n = Path(folder) / "disturbed", Path(folder) / "quiet", 2 * kills
+        disturbed, quiet = Path(folder) / "disturbed", Path(folder) / "quiet"
         seen: dict[str, float] = {}
         for victim, share in {"trial": 0.5, "run": 0.2, "worker": 0.2, "group": 0.1}.items():
-            done = kill_trials(disturbed, n, round(share * kills)) if victim == "trial" else 0
-            done += sum(kill(victim, disturbed, n) for _ in range(0 if victim == "trial" else round(share * kills)))
+            done = 0
+            while done < round(share * kills):
+                n = len(contents(disturbed)[0]) + MARGIN
+                done += kill_trials(disturbed, n, kills // 4) if victim == "trial" else kill(victim, disturbed, n)
             found, damaged = contents(disturbed)
             lost = len(seen.keys() - found.keys())
-            print(
-                f"{done} kills of a {victim}: {len(found)} of {n} results, {lost} lost, {damaged} damaged", flush=True
-            )
+            print(f"{done} kills of a {victim}: {len(found)} results, {lost} lost, {damaged} damaged", flush=True)
             seen = found
         for results in (disturbed, quiet):
             subprocess.run(command(results, n), stdout=subprocess.DEVNULL, check=False, cwd=ROOT)
@@ -101,7 +102,8 @@ def kill(victim: str, results: Path, n: int) -> bool:
         time.sleep(random.uniform(0.0, 2.0))
         was_alive = watched.poll() is None
         if victim == "group":
-            os.killpg(run.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
         else:
             watched.kill()
         watched.wait()
