@@ -290,7 +290,7 @@ def same_draw_gives_the_same_data(e: Examined) -> Iterator[str]:
 def training_data_stand_alone(e: Examined) -> Iterator[str]:
     """Training splits do not depend on which other splits are sampled."""
     for condition, data in e.data.items():
-        for split in e.spec.with_role("train"):
+        for split in e.spec.at(condition).with_role("train"):
             if not same(data[split.name], e.task.sample(condition, split, e.draw)):
                 yield f"{condition}/{split.name} differs when it is sampled alone"
 
@@ -300,7 +300,8 @@ def other_draws_give_other_data(e: Examined) -> Iterator[str]:
     for condition, data in e.data.items():
         for other in (replace(e.draw, seed=OTHER_SEED), replace(e.draw, word="another word")):
             what = f"seed {other.seed}, word {other.word!r}"
-            equal = all(same(data[s.name], e.task.sample(condition, s, other)) for s in e.spec.with_role("train"))
+            train = e.spec.at(condition).with_role("train")
+            equal = all(same(data[s.name], e.task.sample(condition, s, other)) for s in train)
             if equal and e.spec.data == "redrawn":
                 yield f"{condition}: {what} gives the same training data, but the card says redrawn"
             if not equal and e.spec.data == "fixed":

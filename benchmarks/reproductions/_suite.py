@@ -37,8 +37,10 @@ def suite_scores(
     budget_scale: float = 1.0,
     condition: str = "default",
     hparams: Mapping[str, Any] | None = None,
+    algorithm: str = "erm",
 ) -> Measured:
     """One trial in this process. `model_name` is a baseline or `file.py:Class`; `hparams` replace some of its own.
+    On the training track it is the model that the task fixes.
 
     Raises:
         MissingData: when the task's data are not here.
@@ -46,7 +48,7 @@ def suite_scores(
     """
     (model,) = references.select([model_name])
     model = replace(model, hparams={**model.hparams, **(hparams or {})})
-    jobs = plan(registry.select([task_id]), [model], references.select(["erm"], "algorithm"), seed + 1, budget_scale)
+    jobs = plan(registry.select([task_id]), [model], references.select([algorithm], "algorithm"), seed + 1, budget_scale)
     (job,) = [job for job in jobs if job.trial.seed == seed and job.trial.condition == condition]
     record = run_trial(job)
     if record.status == "skipped":

@@ -1,0 +1,1 @@
+"""Goal misgeneralization: a capable model, and two goals that training does not tell apart."""

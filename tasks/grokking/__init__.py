@@ -1,0 +1,1 @@
+"""Generalization long after the training data are fitted."""

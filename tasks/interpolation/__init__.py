@@ -1,0 +1,1 @@
+"""Models that fit noise exactly: what size, time and random labels do to them."""

@@ -1,0 +1,1 @@
+"""Topology: which shapes of decision regions a network of some width can make."""
