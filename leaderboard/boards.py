@@ -64,6 +64,11 @@ class Board:
     no_ranks: str
     without: tuple[Entrant, ...]
 
+    @property
+    def name(self) -> str:
+        """For ids and files."""
+        return "-".join(filter(None, (self.family, self.kind, self.fixed)))
+
     @cached_property
     def cells(self) -> list[Cell]:
         return [cell for row in self.rows for cell in row.cells.values()]

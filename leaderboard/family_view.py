@@ -11,22 +11,19 @@ from markupsafe import Markup
 
 from leaderboard.collect import Collection
 from leaderboard.overview import BoardView
-from leaderboard.profiles import entrants_of, lines
+from leaderboard.profiles import profiles
 from tasks import registry
 
 
 def family_context(collection: Collection, shown: Sequence[BoardView], family: str) -> dict[str, Any]:
     """What the page of a family says."""
-    profile = lines(
-        cell for cell in collection.cells if cell.task.spec.family == family and cell.entrant.protocol.is_headline
-    )
+    cells = [cell for cell in collection.cells if cell.task.spec.family == family and cell.entrant.protocol.is_headline]
     return {
         "family": family,
         "theory": theory(registry.HERE / family / "theory.md"),
         "tasks": [task for _, task in sorted(collection.suite.items()) if task.spec.family == family],
         "boards": [view for view in shown if view.board.family == family and view.board.protocol.is_headline],
-        "profile": profile,
-        "profiled": entrants_of(profile),
+        "profiles": profiles(cells),
     }
 
 

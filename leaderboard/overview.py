@@ -12,7 +12,7 @@ from leaderboard.boards import Board, usual_seeds
 from leaderboard.charts import Plane
 from leaderboard.collect import Collection
 from leaderboard.curves import known_anchors
-from leaderboard.profiles import entrants_of, lines
+from leaderboard.profiles import profiles
 from tasks.types import Task
 
 
@@ -80,8 +80,7 @@ def overview(collection: Collection, shown: Sequence[BoardView]) -> dict[str, An
 
 def solutions(collection: Collection) -> dict[str, Any]:
     """What the page of indices says: every axis that somebody stands on under the headline protocol, and everyone."""
-    profile = lines(cell for cell in collection.cells if cell.entrant.protocol.is_headline)
-    return {"profile": profile, "profiled": entrants_of(profile)}
+    return {"profiles": profiles(cell for cell in collection.cells if cell.entrant.protocol.is_headline)}
 
 
 def alike(values: Iterable[str]) -> list[tuple[str, str]]:
@@ -99,7 +98,7 @@ def board_view(collection: Collection, board: Board, place: int) -> BoardView:
         cells = [cell for cell in board.cells if cell.task.spec.id == task.spec.id]
         if any(cell.ood is not None for cell in cells):
             planes.append((task, charts.plane(cells, known_anchors(task, cells), marks)))
-    return BoardView("-".join(filter(None, (board.family, board.kind, board.fixed))), board, planes)
+    return BoardView(board.name, board, planes)
 
 
 def model_line(name: str, headline: Sequence[Cell]) -> ModelLine:

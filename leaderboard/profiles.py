@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.cells import Cell, Entrant
@@ -31,6 +31,27 @@ def lines(cells: Iterable[Cell]) -> list[Line]:
     return [line for _, line in sorted(found.items(), key=lambda item: item[0])]
 
 
-def entrants_of(found: Sequence[Line]) -> list[Entrant]:
-    """Everyone on any of the lines, by name."""
-    return sorted({entrant for line in found for entrant in line.positions})
+@dataclass(frozen=True)
+class Profile:
+    """Axes whose tasks compare the same kind of thing: models, or ways to train the model that they fix (`fixed`)."""
+
+    fixed: str
+    lines: tuple[Line, ...]
+
+    @property
+    def id(self) -> str:
+        """Unique on a page."""
+        return f"profile-{self.fixed}" if self.fixed else "profile"
+
+    @property
+    def entrants(self) -> list[Entrant]:
+        """Everyone on any of the lines, by name."""
+        return sorted({entrant for line in self.lines for entrant in line.positions})
+
+
+def profiles(cells: Iterable[Cell]) -> list[Profile]:
+    """The axes that somebody stands on, the model track first."""
+    by_model: dict[str, list[Line]] = {}
+    for line in lines(cells):
+        by_model.setdefault(line.task.spec.entry.model, []).append(line)
+    return [Profile(fixed, tuple(found)) for fixed, found in sorted(by_model.items())]

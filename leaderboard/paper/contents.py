@@ -152,7 +152,7 @@ def board_tables(group: Group) -> Iterator[Table]:
     short = short_names(group)
     for board in boards(group.collection):
         what = f"Scores on the {board.kind} tasks of {board.family}: {CELLS} {scale(board, short)}"
-        yield Table(f"{board.family}-{board.kind}", grid(board, group.names, short), board_csv(board), what)
+        yield Table(board.name, grid(board, group.names, short), board_csv(board), what)
 
 
 def crossed_tables(group: Group) -> Iterator[Table]:

@@ -49,7 +49,7 @@ def heat_drawing(board: Board, names: Names, short: Mapping[str, str]) -> Drawin
     rows = [names[row.entrant] for row in board.rows]
     tiles = [[*(tile(row.cells.get(task)) for task in ids), *([total(row)] if totals else [])] for row in board.rows]
     return Drawing(
-        f"scores-{board.family}-{board.kind}",
+        f"scores-{board.name}",
         partial(plots.heat_map, rows, columns, tiles, int(totals)),
         f"Anchored scores of {count(len(rows), 'entrant')} on the {board.kind} tasks of {board.family}. "
         f"{scale(board, short)} {TILES}",
@@ -122,7 +122,7 @@ def rank_drawing(board: Board, names: Names, marks: Marks) -> Drawing | None:
         return None
     without = len(board.rows) - len(shown)
     return Drawing(
-        f"ranks-{board.family}-{board.kind}",
+        f"ranks-{board.name}",
         partial(plots.ranks, shown),
         f"Mean score over the {len(board.ranked)} ranked {board.kind} tasks of {board.family} with its 95 % t "
         f"interval, and the rank among the {len(shown)} entrants shown with its 95 % interval (bootstrap over ideas of "

@@ -31,7 +31,7 @@ from leaderboard.paper.plots import (
     width_of,
     within,
 )
-from leaderboard.profiles import Line, entrants_of, lines
+from leaderboard.profiles import Line, profiles
 from leaderboard.wording import count, number
 
 PANELS_ACROSS = 3
@@ -86,7 +86,7 @@ def ends_of(values: Sequence[float]) -> Span:
 def index_drawings(
     cells: Sequence[Cell], names: Names, marks: Marks, short: Mapping[str, str]
 ) -> Iterator[tuple[Drawing, list[Cell]]]:
-    """A figure for every family and kind of input that has an axis with somebody on it, in pages where it is long.
+    """A figure for every family, input kind and track that has an axis with somebody on it, in pages where it is long.
 
     Controls are no choice between solutions and are left out.
     """
@@ -94,13 +94,13 @@ def index_drawings(
     for family in sorted({cell.task.spec.family for cell in shown}):
         for kind in INPUT_KINDS:
             own = [cell for cell in shown if cell.task.spec.family == family and input_kind(cell.task) == kind]
-            found = lines(own)
-            entrants = entrants_of(found)
-            for place, page in enumerate(pages(found, len(entrants))):
-                name = f"indices-{family}-{kind}" + (f"-{place + 1}" if place else "")
-                tasks = {line.task.spec.id for line in page}
-                drawing = index_drawing(name, page, entrants, names, marks, short)
-                yield drawing, [cell for cell in own if cell.task.spec.id in tasks]
+            for profile in profiles(own):
+                parts = ["indices", family, kind, *filter(None, [profile.fixed])]
+                for place, page in enumerate(pages(profile.lines, len(profile.entrants))):
+                    name = "-".join(parts + ([str(place + 1)] if place else []))
+                    tasks = {line.task.spec.id for line in page}
+                    drawing = index_drawing(name, page, profile.entrants, names, marks, short)
+                    yield drawing, [cell for cell in own if cell.task.spec.id in tasks]
 
 
 def pages(found: Sequence[Line], n_entrants: int) -> list[Sequence[Line]]:
