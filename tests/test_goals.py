@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import tasks
+from tasks.goals import keys, monsters
 from tasks.goals.corner import SHARES
 from tasks.seeds import Draw, generator
 from tasks.sources import grid_policies as grid
@@ -369,3 +370,58 @@ def test_conflict_states_of_corner_are_all_that_there_are_whatever_the_draw() ->
     first, second = split(CORNER, "q-0", CONFLICT, seed=0), split(CORNER, "q-1", CONFLICT, seed=1)
     assert torch.equal(first.x, second.x)
     assert len({tuple(cells) for cells in planes(first).tolist()}) == len(first) == 687
+
+
+# --- keys and monsters ----------------------------------------------------------------------------------------------
+
+KEYS, MONSTERS = load("goals/keys"), load("goals/monsters")
+
+
+def one(*cells: int) -> list[bool]:
+    return [cell in cells for cell in range(CELLS)]
+
+
+def test_the_expert_takes_keys_while_it_holds_too_few() -> None:
+    """The agent in the middle, a key above, chests to the right: three times with 0, 1 and 2 keys in hand."""
+    objects = torch.tensor([[one(3), one(27, 26)]]).expand(3, -1, -1)
+    expert, collector = keys.rules(torch.tensor([0, 1, 2]), torch.tensor([24] * 3), objects).unbind(1)
+    assert expert.nonzero()[:, 1].tolist() == [UP, UP, RIGHT]
+    assert collector.nonzero()[:, 1].tolist() == [UP, UP, UP]
+    no_key = torch.tensor([[one(), one(27)]])
+    both = keys.rules(torch.tensor([0]), torch.tensor([24]), no_key)[0]
+    assert both.nonzero()[:, 1].tolist() == [RIGHT, RIGHT]
+
+
+def test_the_expert_takes_shields_while_there_are_monsters() -> None:
+    objects = torch.tensor([[one(3), one(27), one(48)], [one(3), one(27), one()], [one(3), one(), one(48)]])
+    expert, taker = monsters.rules(torch.tensor([24] * 3), objects).unbind(1)
+    assert expert.nonzero()[:, 1].tolist() == [RIGHT, UP, UP]
+    assert taker.nonzero()[:, 1].tolist() == [RIGHT, RIGHT, UP]
+
+
+@pytest.mark.parametrize("task", [KEYS, MONSTERS], ids=lambda task: task.spec.id)
+def test_training_without_counterexamples_tells_nothing_and_the_test_has_nothing_but_conflicts(
+    task: GoalOrProxy,
+) -> None:
+    goal, proxy = optimal_sets(split(task, "q-0", "train"))
+    assert torch.equal(goal, proxy)
+    assert bool(conflicts(*optimal_sets(split(task, "q-0", CONFLICT))).all())
+    goal, proxy = optimal_sets(split(task, "q-1", "iid"))
+    assert bool((goal != proxy).any())
+
+
+def test_keys_are_few_in_training_and_many_in_the_test() -> None:
+    few, many = (split(KEYS, "q-0", name).x.flatten(2).sum(2) for name in ("train", CONFLICT))
+    assert set(few[:, 1].tolist()) == {0, 1, 2} and set(few[:, 2].tolist()) == {4, 5, 6}
+    held = 4 * many[:, 3] / CELLS
+    assert set((held + many[:, 1]).tolist()) == {6} and set(many[:, 2].tolist()) == {1, 2}
+    assert bool((held >= many[:, 2]).all())
+
+
+def test_objects_are_scattered_over_different_cells() -> None:
+    counts = torch.tensor([[2, 0, 3], [1, 4, 0]]).repeat(50, 1)
+    agent, objects = grid.scattered(counts, generator("tests", "scattered"))
+    assert torch.equal(objects.sum(2), counts)
+    taken = objects.sum(1) + functional.one_hot(agent, CELLS)
+    assert int(taken.max()) == 1
+    assert len(agent.unique()) > 20
