@@ -150,7 +150,7 @@ def build(entry: Entry) -> Task:
             conditions=tuple(
                 Condition(str(p), f"the first {p} inputs", problem={"input_shape": (p,)}) for p in FEATURES
             ),
-            budget=Budget(steps=3_000, batch_size=N_TRAIN, evaluations=20, first=100, seconds=240.0),
+            budget=Budget(steps=3_000, batch_size=N_TRAIN, evaluations=20, first=100, seconds=240.0, core_seconds=0.8),
             recipe=Recipe(learning_rate=3e-3),
             metric="mse",
             higher_is_better=False,
@@ -177,6 +177,8 @@ def build(entry: Entry) -> Task:
                 "A linear network trained by gradient descent from 0 would end in the solution of least norm; the "
                 "baseline `linear` has an intercept and is trained by Adam, and ends close to it. Near the threshold "
                 "it is not there after 3,000 steps.",
+                "Our own sample, two seeds: `linear` has a peak_height of .79 and 1.18 and is .02 and .04 from the fit "
+                "of least norm; mlp has none and is at -.23 and -.42, kernel-ridge has .06 and is at -.35 and -.47.",
                 "A network with hidden layers fits forty examples from ten inputs already. Inputs are then not the "
                 "size that matters, and the peak is not theirs: the twin `interpolation/width` turns that knob.",
             ),

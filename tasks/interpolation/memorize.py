@@ -142,7 +142,7 @@ def build(entry: Entry) -> Task:
                 Split("fitted", "fitted", N_TRAIN),
             ),
             conditions=CONDITIONS,
-            budget=Budget(steps=2_500, batch_size=N_TRAIN, evaluations=40, first=5, seconds=180.0),
+            budget=Budget(steps=2_500, batch_size=N_TRAIN, evaluations=40, first=5, seconds=180.0, core_seconds=7.0),
             recipe=Recipe(learning_rate=3e-3),
             metric="accuracy",
             gate=0.99,

@@ -180,14 +180,14 @@ def build(entry: Entry) -> Task:
                 Condition(
                     name_of(order, n),
                     f"signs {WORDS[order]}, {n:,} examples",
-                    params={"order": order, "examples": n},
+                    params={"order": order},
                     problem={"n_train": n},
                     sizes={"train": n},
                 )
                 for order in ORDERS
                 for n in SIZES
             ),
-            budget=Budget(steps=1_500, batch_size=128, evaluations=6, seconds=240.0),
+            budget=Budget(steps=1_500, batch_size=128, evaluations=6, seconds=240.0, core_seconds=18.8),
             recipe=Recipe(learning_rate=3e-3),
             metric="accuracy",
             floor="chance",
@@ -217,6 +217,9 @@ def build(entry: Entry) -> Task:
                 "halves), the anchor prior_model. Scrambled it is as good as its halves happen to be unbalanced: from "
                 ".50 to .63 on five seeds. Where two places are swapped nobody with its structure gets beyond about "
                 ".82, 1 - arccos(.8) / pi = .80 for sums that are correlated .8: the lesson is there as a crossover.",
+                "Our own sample, one seed, baseline mlp: .85 takes 1,000 examples in order, 60 times what the "
+                "hand-made model needs; it is ahead of that model from 630 on where two places are swapped; order_used "
+                ".001.",
                 "The anchor has .92 at 50 examples already, so that what it needs for .85 was sought below, at 10 to "
                 "28.",
                 "Validation has 1,000 examples, whatever the size of the training set; it chooses one of six steps.",

@@ -146,7 +146,7 @@ def build(entry: Entry) -> Task:
             conditions=tuple(
                 Condition(str(n), f"{n:,} examples", problem={"n_train": n}, sizes={"train": n}) for n in SIZES
             ),
-            budget=Budget(steps=600, batch_size=128, evaluations=10, seconds=240.0),
+            budget=Budget(steps=600, batch_size=128, evaluations=10, seconds=240.0, core_seconds=7.2),
             recipe=Recipe(learning_rate=3e-3),
             metric="accuracy",
             floor="chance",

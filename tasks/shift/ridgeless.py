@@ -167,7 +167,7 @@ def build(entry: Entry) -> Task:
                 *(Split(shift, "ood", 4_000, {"shift": shift}) for shift in SHIFTS),
             ),
             conditions=CONDITIONS,
-            budget=Budget(steps=2_000, batch_size=N_TRAIN, evaluations=10, seconds=120.0),
+            budget=Budget(steps=2_000, batch_size=N_TRAIN, evaluations=10, seconds=120.0, core_seconds=3.2),
             recipe=Recipe(learning_rate=3e-3),
             metric="mse",
             higher_is_better=False,
