@@ -146,7 +146,8 @@ def matches(word: str) -> list[Entry]:
     if word in every:
         return [every[word]]
     current = newest(every.values())
-    found = [e for e in current if e.name == word or e.name.partition("/")[2] == word]
+    is_family = word in {e.name.partition("/")[0] for e in current}
+    found = [e for e in current if not is_family and word in (e.name, e.name.partition("/")[2])]
     if not found:
         found = [e for e in current if not e.optional and (word == "all" or word in group_words(e))]
     if not found and any(c in word for c in "*?["):

@@ -23,7 +23,11 @@ def ids(*words: str) -> set[str]:
 
 def test_a_family_a_tag_an_input_kind_a_glob_and_a_name_select() -> None:
     assert "shift/reweight-v1" in ids("shift") and "simplicity/spectrum-v1" in ids("simplicity")
-    assert ids("shift") | ids("simplicity") == ids("all") and not ids("shift") & ids("simplicity")
+    families = {found.split("/")[0]: set[str]() for found in ids("all")}
+    for family in families:
+        families[family] = {found for found in ids("all") if found.startswith(f"{family}/")}
+        assert ids(family) == families[family]
+    assert len(families) > 2 and ids("interpolation/features") < families["interpolation"]
     assert (
         ids("linear-unit-1")
         == ids("shift/linear-unit-1")
