@@ -153,7 +153,7 @@ def test_adam_with_a_falling_rate_is_adam_at_each_step_s_rate() -> None:
 
 D, N, STEPS = 50, 20, 4_000
 OWN: dict[Norm, Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]] = {
-    "l1": lambda p: CoordinateDescent(p, lr=2.5),
+    "l1": lambda p: CoordinateDescent(p, lr=2.0),
     "l2": lambda p: NormalizedGD(p, lr=1.0),
     "linf": lambda p: SignDescent(p, lr=0.14),
 }

@@ -11,16 +11,22 @@ import torch
 import tasks
 from baselines.contract import NotApplicable, build
 from baselines.models.diagonal_network import DiagonalNetwork
+from baselines.models.matrix_product import MatrixProduct
+from baselines.models.relu_students import ReluStudents
 from benchmarks.reproductions.solutions import descended
 from tasks.seeds import Draw
+from tasks.solutions import lowrank, sparse
 from tasks.solutions import margin as margin_task
-from tasks.solutions import sparse
+from tasks.solutions.escape import Escape
+from tasks.solutions.lowrank import LowRank
 from tasks.solutions.margin import Margin, margin_ratios, signed_points
 from tasks.solutions.sparse import Sparse, arrays
 from tasks.sources.interpolants import diagonal_flow, least_l1, least_l2
+from tasks.sources.matrix_completion import effective_rank, soft_impute
 from tasks.sources.max_margin import NORMS, Array, Norm, margin, max_margin
+from tasks.sources.relu_loss import mean_products, population_loss
 from tasks.sources.slopes import mean_slopes, stencil
-from tasks.types import Batch, Data, Predict, Row, Summary, Task, load_data
+from tasks.types import Batch, Data, Predict, Problem, Row, Summary, Task, load_data
 
 
 def load(task_id: str, kind: type[Any]) -> Any:
@@ -181,8 +187,8 @@ def test_the_convex_solution_is_the_interpolant_of_least_q() -> None:
         return float((b * np.arcsinh(b / (2 * scale**2)) - np.sqrt(b**2 + 4 * scale**4)).sum())
 
     for _ in range(20):
-        free = generator.standard_normal(X.shape[1])
-        free -= least_l2(X, X @ free)  # in the kernel of X
+        direction: Array = generator.standard_normal(X.shape)[0]
+        free = direction - least_l2(X, X @ direction)  # in the kernel of X
         assert q(end + 1e-2 * free) > q(end) < q(end - 1e-2 * free)
 
 
@@ -229,7 +235,9 @@ def test_shrunk_slopes_are_not_sparse() -> None:
 def test_indices_of_both_tracks_and_none_of_a_constant() -> None:
     rows = {
         condition.name: Row(
-            SPARSE.measure(condition.name, reference(SPARSE, condition.name, "gradient_flow", SPARSE_DATA), SPARSE_DATA),
+            SPARSE.measure(
+                condition.name, reference(SPARSE, condition.name, "gradient_flow", SPARSE_DATA), SPARSE_DATA
+            ),
             {},
         )
         for condition in SPARSE.spec.conditions
@@ -242,3 +250,103 @@ def test_indices_of_both_tracks_and_none_of_a_constant() -> None:
     constant = SPARSE_MODELS.measure("default", lambda x: torch.zeros(len(x), 1), data)
     summary = SPARSE_MODELS.summarize({"default": Row(constant, {})})
     assert summary.indices == {} and not summary.trained
+
+
+# --- bad minima -----------------------------------------------------------------------------------------------------
+
+ESCAPE = load("solutions/escape-v1", Escape)
+
+
+def test_the_exact_loss_is_the_mean_over_gaussian_inputs_and_0_for_the_teacher() -> None:
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    x = torch.randn(400_000, 4, generator=generator, dtype=torch.float64)
+    half = ((x @ w.T).relu().sum(1) - x.relu().sum(1)).square() / 2
+    assert float(population_loss(w)) == pytest.approx(float(half.mean()), abs=5 * float(half.std()) / len(x) ** 0.5)
+    assert float(population_loss(torch.eye(4, dtype=torch.float64))) == pytest.approx(0, abs=1e-9)
+    one = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]], dtype=torch.float64)
+    products = mean_products(one[:1], one)[0].tolist()  # the same unit, a right angle, the opposite direction
+    assert products == pytest.approx([1 / 2, 2 / (2 * np.pi), 0], abs=1e-6)
+
+
+def test_students_share_no_parameter() -> None:
+    torch.manual_seed(0)
+    students = ReluStudents(Problem("vector", (4,), "values", 3, 10), width=5)
+    x = torch.randn(7, 4)
+    by_hand = torch.stack([(x @ students.weight[c].T).relu().sum(1) for c in range(3)], dim=1)
+    torch.testing.assert_close(students(x), by_hand)
+    students(x)[:, 1].sum().backward()
+    assert students.weight.grad is not None
+    assert [bool(gradient.any()) for gradient in students.weight.grad] == [False, True, False]
+    with pytest.raises(NotApplicable, match="is a value"):
+        build(ReluStudents, MARGIN.spec.problem, {}, 0)
+
+
+def test_a_share_of_students_escapes_and_the_units_that_make_sure_of_it() -> None:
+    data = load_data(ESCAPE, "k10-m10", Draw(ESCAPE.spec.id, 0))
+    batch = data["new"]
+    outputs = batch.y.clone()
+    outputs[:, :5] += 0.1 * batch.y.std()  # a hundredth of the variance
+    assert ESCAPE.evaluate(outputs, batch)["escaped"] == 0.75
+    scores = {name: {"escaped": 0.95, "r2": 0.99, "mse": 0.1} for name in ("val", "iid", "new")}
+    stuck = {name: {**values, "escaped": 0.5} for name, values in scores.items()}
+    anchors = {"new": {"mean": 0.0, "teacher": 1.0}}
+    rows = {c.name: Row(stuck if c.name == "k10-m10" else scores, anchors) for c in ESCAPE.spec.conditions}
+    found = ESCAPE.summarize(rows)
+    assert found.scores["score"] == pytest.approx((4 * 0.95 + 0.5) / 5)
+    assert found.indices["least_extra"] == 1 and found.trained
+
+
+# --- low rank -------------------------------------------------------------------------------------------------------
+
+LOWRANK, LOWRANK_MODELS = load("solutions/lowrank-v1", LowRank), load("solutions/lowrank-models-v1", LowRank)
+
+
+def test_effective_ranks_by_hand() -> None:
+    assert effective_rank(np.diag([2.0, 2.0, 0.0])) == pytest.approx(2)
+    assert effective_rank(np.eye(5)) == pytest.approx(5)
+    with pytest.raises(ValueError, match="zeros"):
+        effective_rank(np.zeros((2, 2)))
+
+
+def test_the_completion_fits_what_is_known_with_no_more_nuclear_norm_than_the_truth() -> None:
+    draw = Draw(LOWRANK.spec.id, 0)
+    truth = lowrank.matrix(draw).double().numpy()
+    known = np.random.default_rng(0).permutation(900).reshape(30, 30) < 360
+    completed = soft_impute(truth, known)
+    assert np.abs(completed - truth)[known].max() < 0.01
+    assert np.linalg.norm(completed, "nuc") < np.linalg.norm(truth, "nuc") * 1.001
+    assert np.linalg.matrix_rank(truth, tol=1e-4) == 2 and np.linalg.norm(truth) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_network_reads_an_entry_of_the_product(depth: int) -> None:
+    torch.manual_seed(0)
+    network = MatrixProduct(LOWRANK.spec.problem, depth=depth, scale=0.01)
+    product = torch.eye(30)
+    for factor in network.factors:
+        product = product @ factor
+    batch = load_data(LOWRANK, "depth-1", Draw(LOWRANK.spec.id, 0))["matrix"]
+    torch.testing.assert_close(network(batch.x).view(30, 30), product)
+    # entries of the order of the scale: each factor adds a sum of 30 terms of variance 1 / 30
+    assert product.std().item() == pytest.approx(0.01 / 30**0.5, rel=0.2)
+    with pytest.raises(NotApplicable, match="two halves"):
+        build(MatrixProduct, Problem("vector", (7,), "values", 1, 10), {}, 0)
+
+
+def test_entries_are_shown_or_hidden_and_more_shown_ones_hold_the_fewer() -> None:
+    draw = Draw(LOWRANK_MODELS.spec.id, 0)
+    found = {n: load_data(LOWRANK_MODELS, f"shown-{n}", draw) for n in lowrank.SHOWN}
+    for data in found.values():
+        parts = torch.cat([data[name].x for name in ("train", "val", "iid", "hidden")])
+        assert len(parts.unique(dim=0)) == len(parts) == 900
+    assert torch.equal(found[270]["train"].x, found[540]["train"].x[:270])
+
+
+def test_zeros_have_an_error_of_1_and_the_matrix_of_0() -> None:
+    data = load_data(LOWRANK, "depth-3", Draw(LOWRANK.spec.id, 0))
+    zeros = LOWRANK.measure("depth-3", reference(LOWRANK, "depth-3", "zeros", data), data)
+    truth = LOWRANK.measure("depth-3", reference(LOWRANK, "depth-3", "oracle", data), data)
+    assert zeros["hidden"]["error"] == 1 and "effective_rank" not in zeros["matrix"]
+    assert truth["hidden"]["error"] == 0 and 1 < truth["matrix"]["effective_rank"] <= 2.001
+    assert LOWRANK.is_answered(truth) and not LOWRANK.is_answered(zeros)

@@ -48,7 +48,9 @@ def suite_scores(
     """
     (model,) = references.select([model_name])
     model = replace(model, hparams={**model.hparams, **(hparams or {})})
-    jobs = plan(registry.select([task_id]), [model], references.select([algorithm], "algorithm"), seed + 1, budget_scale)
+    jobs = plan(
+        registry.select([task_id]), [model], references.select([algorithm], "algorithm"), seed + 1, budget_scale
+    )
     (job,) = [job for job in jobs if job.trial.seed == seed and job.trial.condition == condition]
     record = run_trial(job)
     if record.status == "skipped":

@@ -38,13 +38,17 @@ CONTROL = "accuracy on unseen pairs after 2,500 steps without weight decay"
 
 LINES: Mapping[str, Mapping[str, Line]] = {
     "modular-addition": {
-        f"p = {p}, {width} units, accuracy": Published(value, n=1, last_digit=0.01 if width < 64 else 0.001, source="pilot")
+        f"p = {p}, {width} units, accuracy": Published(
+            value, n=1, last_digit=0.01 if width < 64 else 0.001, source="pilot"
+        )
         for p, by_width in ACCURACIES.items()
         for width, value in by_width.items()
     },
     "grokking": {
         **{
-            f"steps to .95 of unseen pairs, {share:g} of the table": Published(steps, n=1, last_digit=50, source="pilot")
+            f"steps to .95 of unseen pairs, {share:g} of the table": Published(
+                steps, n=1, last_digit=50, source="pilot"
+            )
             for share, steps in STEPS.items()
         },
         CONTROL: Published(0.03, n=1, last_digit=0.01, source="pilot"),

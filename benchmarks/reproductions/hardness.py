@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from benchmarks.reproductions._expected import AtLeast, Line, Published, closed_
 from tasks.hardness.staircase import TERMS, target
 from tasks.seeds import generator
 from tasks.sources.boolean_cube import degrees, points, walsh_hadamard
+from tasks.sources.parity_solvers import best_product, elimination, full_rank_probability
 from tasks.sources.sign_strings import fair_signs, product
 
 ENTRIES = {
@@ -37,6 +39,22 @@ ENTRIES = {
         "seeds": 3,
         "chunk": 1,
     },
+    "gap": {
+        "paper": "Blum, Kalai and Wasserman 2003 (blum2003noise)",
+        "where": "closed forms of elimination on 30 equations in 20 unknowns",
+        "protocol": "100 systems a seed, without noise and with 5 % wrong labels; the search reads 200 strings",
+        "tier": "quick",
+        "seeds": 20,
+        "chunk": 10,
+    },
+    "sawtooth": {
+        "paper": "Telgarsky 2016 (telgarsky2016benefits)",
+        "where": "its construction and piece count; pilots of what training makes of it",
+        "protocol": "alternating labels on a line, ReLU layers, full-batch Adam (3e-3), best of 4,000 steps",
+        "tier": "quick",
+        "seeds": 3,
+        "chunk": 1,
+    },
 }
 
 CUBE = 10
@@ -46,6 +64,18 @@ PARITY_STEPS = {(20, 2): 100, (20, 3): 650, (30, 3): 1_125, (20, 4): 625}
 GREATEST = (30, 4)
 BLIND_STEPS = 2_000
 STAIRCASE_SIGNS = 30
+EQUATIONS, UNKNOWNS, SEARCHED, SYSTEMS = 30, 20, 200, 100
+SAWTOOTH = {
+    (16, (4,)): (0.53, 2),
+    (16, (8,)): (0.625, 2),
+    (16, (64,)): (0.875, 1),
+    (16, (64, 64, 64)): (1.0, 2),
+    (64, (512,)): (0.75, 2),
+    (64, (64, 64, 64)): (0.69, 1),
+}
+"""(points, widths of hidden layers): best accuracy and how many runs it is a mean of."""
+SAWTOOTH_STEPS, SAWTOOTH_EVERY = 4_000, 50
+FULL_RANK = full_rank_probability(EQUATIONS, UNKNOWNS)
 STAIRCASE_STEPS = {"stair3": 700, "leap2": 1_600, "mono3": 3_500, "stair4": 900, "mono4": 4_000}
 
 LINES: Mapping[str, Mapping[str, Line]] = {
@@ -66,6 +96,21 @@ LINES: Mapping[str, Mapping[str, Line]] = {
         },
         "speed-up of the staircase of 3 signs": Published(5.0, n=1, last_digit=0.1, source="pilot"),
         "speed-up of the staircase of 4 signs": Published(4.4, n=1, last_digit=0.1, source="pilot"),
+    },
+    "gap": {
+        "elimination succeeds, no noise": closed_form(FULL_RANK, 1e-4),
+        "elimination succeeds, 5 % wrong": closed_form(FULL_RANK * 0.95**UNKNOWNS, 1e-4),
+        "search of three succeeds, 5 % wrong": closed_form(1.0, 1e-4),
+    },
+    "sawtooth": {
+        "tent maps of depth 6 on 64 points, accuracy": closed_form(1.0),
+        **{
+            f"best accuracy, {n} points, {'x'.join(map(str, widths))}": Published(
+                value, n=runs, last_digit=0.01, source="pilot"
+            )
+            for (n, widths), (value, runs) in SAWTOOTH.items()
+        },
+        "bound - accuracy, 16 points, 8": AtLeast(0.0, source="piece count"),
     },
 }
 
@@ -188,4 +233,74 @@ def staircase(seed: int) -> dict[str, float]:
     return found
 
 
-MEASURES: Mapping[str, Callable[[int], dict[str, float]]] = {"parity": parity, "staircase": staircase}
+def gap(seed: int) -> dict[str, float]:
+    """How often 30 equations in 20 unknowns are solved, and how often three signs are found by trying."""
+    stream = generator("reproductions", "gap", seed)
+    found = [(eliminated(0.0, stream), eliminated(0.05, stream), three_are_found(0.05, stream)) for _ in range(SYSTEMS)]
+    shares = torch.tensor(found, dtype=torch.float64).mean(0).tolist()
+    return dict(zip(LINES["gap"], shares, strict=True))
+
+
+def eliminated(noise: float, stream: torch.Generator) -> bool:
+    """Whether elimination finds a random set of bits from its sums, some of which are wrong."""
+    bits = torch.randint(2, (EQUATIONS, UNKNOWNS), generator=stream)
+    secret = torch.randint(2, (UNKNOWNS,), generator=stream)
+    wrong = (torch.rand(EQUATIONS, generator=stream) < noise).long()
+    solution = elimination(bits, (bits @ secret % 2) ^ wrong)
+    return solution is not None and torch.equal(solution, secret)
+
+
+def three_are_found(noise: float, stream: torch.Generator) -> bool:
+    """Whether the product that agrees most often is that of the first three signs."""
+    x, places = fair_signs(SEARCHED, UNKNOWNS, stream), torch.arange(3)
+    right = 1 - 2 * (torch.rand(SEARCHED, generator=stream) < noise).float()
+    return torch.equal(best_product(x, product(x, places) * right, 3), places)
+
+
+def sawtooth(seed: int) -> dict[str, float]:
+    """What one layer, three layers and a construction make of labels that alternate."""
+    t = torch.arange(64) / 64
+    for _ in range(6):
+        t = tent(t)
+    found = {
+        "tent maps of depth 6 on 64 points, accuracy": float((t.round().long() == torch.arange(64) % 2).float().mean())
+    }
+    for n, widths in SAWTOOTH:
+        found[f"best accuracy, {n} points, {'x'.join(map(str, widths))}"] = best_accuracy(n, widths, seed)
+    bound = 1 - (16 - 8 - 2) / (2 * 16)
+    return found | {"bound - accuracy, 16 points, 8": bound - found["best accuracy, 16 points, 8"]}
+
+
+def tent(t: Tensor) -> Tensor:
+    """2 t up to 1/2 and 2 - 2 t from there, as two ReLU units."""
+    return 2 * t.relu() - 4 * (t - 0.5).relu()
+
+
+def best_accuracy(n: int, widths: Sequence[int], seed: int) -> float:
+    """The largest accuracy on n alternating points, over checked steps."""
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise([1, *widths]):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Linear(widths[-1], 2))
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    x, y = torch.linspace(-1, 1, n)[:, None], torch.arange(n) % 2
+    best = 0.0
+    for step in range(1, SAWTOOTH_STEPS + 1):
+        outputs = net(x)
+        if step % SAWTOOTH_EVERY == 0:
+            best = max(best, float((outputs.argmax(1) == y).float().mean()))
+        if best == 1:
+            break
+        optimizer.zero_grad()
+        functional.cross_entropy(outputs, y).backward()
+        optimizer.step()
+    return best
+
+
+MEASURES: Mapping[str, Callable[[int], dict[str, float]]] = {
+    "parity": parity,
+    "staircase": staircase,
+    "gap": gap,
+    "sawtooth": sawtooth,
+}

@@ -91,7 +91,7 @@ class ModularAddition(Task):
         return order[last - split.size : last]
 
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
-        """`oracle` adds; `analytic_network` is a network of 1,024 squares that does; `memorizer` knows what was shown."""
+        """`oracle` adds, and so does `analytic_network`, of 1,024 squares; `memorizer` knows what was shown."""
         hidden, out = analytic_network(P, ORACLE_WIDTH, draw.generator("analytic"))
         (train,) = self.spec.at(condition).with_role("train")
         shown = self.sample(condition, train, draw).x
@@ -193,8 +193,8 @@ MODEL_NOTES = (
     "class that brings a recipe of its own is judged with it.",
 )
 OPTIMIZER_NOTES = (
-    "The model is fixed. The recipe's optimizer is AdamW with weight decay 1, which the suite's other optimizers do not "
-    "have: what they come to shows how much of the matter is decay.",
+    "The model is fixed. The recipe's optimizer is AdamW with weight decay 1, which the suite's other optimizers do "
+    "not have: what they come to shows how much of the matter is decay.",
 )
 CONTROL_NOTES = (
     "Negative control: AdamW as in `grokking/modadd-optimizers`, with weight decay 0. The training pairs are known "
@@ -216,10 +216,7 @@ def build(entry: Entry) -> Task:
     control = "control" in entry.tags
     conditions = tuple(condition(share) for share in SHARES if not control or f"share-{share:g}" == MAIN)
     sizes = conditions[0].sizes
-    if control:
-        notes = CONTROL_NOTES
-    else:
-        notes = OPTIMIZER_NOTES if entry.model else MODEL_NOTES
+    track_notes = OPTIMIZER_NOTES if entry.model else MODEL_NOTES
     return ModularAddition(
         TaskSpec(
             entry=entry,
@@ -234,7 +231,9 @@ def build(entry: Entry) -> Task:
                 Split("table", "probe", P * P),
             ),
             conditions=conditions,
-            budget=Budget(LIMIT, P * P, evaluations=40, core_seconds=15.0, first=25),
+            budget=Budget(
+                LIMIT, P * P, evaluations=40, core_seconds=5.3 if control else 3.6 if entry.model else 19.0, first=25
+            ),
             recipe=Recipe("adamw", learning_rate=5e-3, weight_decay=0.0 if control else 1.0),
             metric="accuracy",
             floor="memorizer",
@@ -246,6 +245,6 @@ def build(entry: Entry) -> Task:
                 for share, steps in {0.4: 1_000.0, 0.5: 550.0, 0.6: 250.0, 0.8: 100.0}.items()
                 if entry.model and not control
             ),
-            notes=NOTES + notes,
+            notes=NOTES + (CONTROL_NOTES if control else track_notes),
         )
     )

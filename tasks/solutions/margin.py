@@ -214,9 +214,9 @@ def build(entry: Entry) -> Task:
                 Split("fitted", "fitted", N_TRAIN),
                 Split("stencil", "probe", N_TRAIN * 2 * DIMENSION, {"step": STEP}),
             ),
-            budget=Budget(5_000, N_TRAIN, evaluations=12, core_seconds=1.5, first=20)
+            budget=Budget(5_000, N_TRAIN, evaluations=12, core_seconds=1.8, first=20)
             if training_track
-            else Budget(1_000, N_TRAIN, core_seconds=1.0),
+            else Budget(1_000, N_TRAIN, core_seconds=0.8),
             recipe=Recipe("sgd", learning_rate=1.0) if training_track else Recipe(),
             metric="accuracy",
             gate=0.999,

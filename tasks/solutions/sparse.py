@@ -234,9 +234,9 @@ def build(entry: Entry) -> Task:
             )
             if training_track
             else (Condition("default"),),
-            budget=Budget(8_000, N_TRAIN, evaluations=12, core_seconds=6.0, first=100)
+            budget=Budget(8_000, N_TRAIN, evaluations=12, core_seconds=9.2, first=100)
             if training_track
-            else Budget(2_000, N_TRAIN, evaluations=10, core_seconds=1.0),
+            else Budget(2_000, N_TRAIN, evaluations=10, core_seconds=0.3),
             recipe=Recipe("sgd", learning_rate=1e-2) if training_track else Recipe(),
             metric="r2",
             gate=0.99,

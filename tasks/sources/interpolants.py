@@ -29,8 +29,7 @@ def least_l1(x: Array, y: Array) -> Array:
 
 def least_l2(x: Array, y: Array) -> Array:
     """The interpolant (d,) of least Euclidean length."""
-    solution: Array = np.linalg.lstsq(x, y, rcond=None)[0]
-    return solution
+    return np.asarray(np.linalg.lstsq(x, y, rcond=None)[0], dtype=np.float64)
 
 
 def diagonal_flow(x: Array, y: Array, scale: float) -> Array:

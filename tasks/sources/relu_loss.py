@@ -19,7 +19,8 @@ def mean_products(w: Tensor, v: Tensor) -> Tensor:
     length = w.norm(dim=-1, keepdim=True) * v.norm(dim=-1).unsqueeze(-2)
     cosine = (w @ v.mT / length).clamp(-NEARLY_ONE, NEARLY_ONE)
     angle = torch.arccos(cosine)
-    return length / (2 * math.pi) * (torch.sin(angle) + (math.pi - angle) * cosine)
+    products: Tensor = length / (2 * math.pi) * (torch.sin(angle) + (math.pi - angle) * cosine)
+    return products
 
 
 def population_loss(w: Tensor) -> Tensor:
