@@ -38,7 +38,7 @@ ENTRIES = {
     "features/agop-v1": {
         "summary": "the product of two of 30 or 100 directions; the share of a model's gradients in their plane",
         "input": "vector",
-        "tags": ["synthetic", "regression", "closed-form"],
+        "tags": ["synthetic", "regression", "closed-form", "flagship"],
     }
 }
 

@@ -43,7 +43,7 @@ ENTRIES = {
     "goals/corner-v1": {
         "summary": "cheese in the corner but for a share q of training examples: how many undo the corner?",
         "input": "image",
-        "tags": ["synthetic", "classification", "conflict", "closed-form", "ladder"],
+        "tags": ["synthetic", "classification", "conflict", "closed-form", "ladder", "flagship"],
     }
 }
 

@@ -61,7 +61,7 @@ ENTRIES = {
     "goals/dish-v1": {
         "summary": "cheese on a dish in training, apart in the test, the dish fainter or louder than the cheese",
         "input": "image",
-        "tags": ["synthetic", "classification", "conflict", "closed-form", "descriptive"],
+        "tags": ["synthetic", "classification", "conflict", "closed-form", "descriptive", "flagship"],
     }
 }
 

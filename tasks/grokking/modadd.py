@@ -45,7 +45,7 @@ ENTRIES = {
     "grokking/modadd-v1": {
         "summary": "addition modulo 31 from 40 to 80 % of its table, with weight decay: the steps until it is known",
         "input": "vector",
-        "tags": ["synthetic", "regression", "time-resolved", "closed-form"],
+        "tags": ["synthetic", "regression", "time-resolved", "closed-form", "flagship"],
     },
     "grokking/modadd-optimizers-v1": {
         "summary": "addition modulo 31 by a network of squares: which optimizers come to know the rest of the table",

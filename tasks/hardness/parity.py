@@ -42,7 +42,7 @@ ENTRIES = {
     "hardness/parity-v1": {
         "summary": "the parity of 2 to 5 of 20 to 40 signs, from fresh strings; the steps until it is found",
         "input": "vector",
-        "tags": ["synthetic", "classification", "time-resolved", "boolean"],
+        "tags": ["synthetic", "classification", "time-resolved", "boolean", "flagship"],
     }
 }
 

@@ -46,7 +46,7 @@ ENTRIES = {
     "hardness/staircase-v1": {
         "summary": "sums of products of 3 or 4 of 30 signs, with and without the lower terms; the steps until learned",
         "input": "vector",
-        "tags": ["synthetic", "regression", "time-resolved", "boolean"],
+        "tags": ["synthetic", "regression", "time-resolved", "boolean", "flagship"],
     }
 }
 

@@ -36,7 +36,7 @@ ENTRIES = {
     "shift/extrapolate-v1": {
         "summary": "linear, quadratic, L1 and ReLU functions fitted in the unit ball, tested at radius 1.5 to 5",
         "input": "vector",
-        "tags": ["synthetic", "regression", "closed-form"],
+        "tags": ["synthetic", "regression", "closed-form", "flagship"],
     }
 }
 

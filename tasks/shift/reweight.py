@@ -42,7 +42,7 @@ ENTRIES = {
     "shift/reweight-v1": {
         "summary": "a cubic under covariate shift, fitted with and without the true density ratio",
         "input": "vector",
-        "tags": ["synthetic", "regression", "closed-form"],
+        "tags": ["synthetic", "regression", "closed-form", "flagship"],
     }
 }
 

@@ -49,7 +49,7 @@ ENTRIES = {
     "simplicity/unseen-f2-v1": {
         "summary": "x0 x1 learned where x0 = 1 or x1 = 1, a linear function there",
         "input": "vector",
-        "tags": ["synthetic", "regression", "boolean", "closed-form"],
+        "tags": ["synthetic", "regression", "boolean", "closed-form", "flagship"],
     },
     "simplicity/unseen-f3-v1": {
         "summary": "the cyclic sum of x_i x_(i+1) x_(i+2) learned where x0, x1 or x2 = 1, one cubic term less there",

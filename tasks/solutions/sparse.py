@@ -45,13 +45,13 @@ ENTRIES = {
     "solutions/sparse-v1": {
         "summary": "sparse or short weights: a diagonal network from five scales of initialisation",
         "input": "vector",
-        "tags": ["synthetic", "regression", "closed-form", "descriptive", "time-resolved"],
+        "tags": ["synthetic", "regression", "closed-form", "descriptive", "time-resolved", "flagship"],
         "model": "diagonal-network",
     },
     "solutions/sparse-models-v1": {
         "summary": "sparse or short weights: the effective weights of a model class on 40 equations for 100 unknowns",
         "input": "vector",
-        "tags": ["synthetic", "regression", "closed-form", "descriptive"],
+        "tags": ["synthetic", "regression", "closed-form", "descriptive", "flagship"],
     },
 }
 

@@ -41,7 +41,7 @@ ENTRIES = {
     "topology/annulus-v1": {
         "summary": "a disc in a ring: whether a network of some width can close a boundary around it",
         "input": "vector",
-        "tags": ["synthetic", "classification", "theorem", "width"],
+        "tags": ["synthetic", "classification", "theorem", "width", "flagship"],
     }
 }
 
