@@ -94,7 +94,7 @@ class Examined:
     @cached_property
     def constant_rows(self) -> dict[str, Row]:
         """What a trial of a constant prediction would record, by condition."""
-        return {c: self.row(c, data, constant_predictor(self.spec, data)) for c, data in self.data.items()}
+        return {c: self.row(c, data, constant_predictor(self.spec.at(c), data)) for c, data in self.data.items()}
 
     def rows(self, name: str) -> dict[str, Row] | None:
         """What a trial of this reference predictor would record, by condition; None where it has no predictor."""

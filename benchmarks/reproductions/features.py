@@ -1,4 +1,4 @@
-"""The features family: what is exact of gradients and class means, and a network from rich to lazy."""
+"""The features family: gradients of the target and of networks from rich to lazy, and what leading features hold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.reproductions._expected import Line, Published, closed_form
+from benchmarks.reproductions._suite import suite_scores
 from tasks.features.agop import N_POINTS, STEP, directions, mass, target
 from tasks.registry import load
 from tasks.seeds import Draw, generator
@@ -23,7 +24,15 @@ ENTRIES = {
         "tier": "quick",
         "seeds": 3,
         "chunk": 1,
-    }
+    },
+    "probe": {
+        "paper": "Alain and Bengio 2017 (alain2017understanding); Hermann and Lampinen 2020 (hermann2020shapes)",
+        "where": "no table: pilots of the task",
+        "protocol": "the baseline mlp on features/probe; R2 of ridge regression from six principal components",
+        "tier": "quick",
+        "seeds": 3,
+        "chunk": 1,
+    },
 }
 
 AGOP = "features/agop-v1"
@@ -32,6 +41,9 @@ POINTS = 1_000
 CLOSE = 0.01
 """A lazy network has so many kinks that its slopes over .5 are twice as much in the plane as its gradients are."""
 MASS = {0.3: 0.985, 1.0: 0.950, 10.0: 0.675, 100.0: 0.213}
+PROBE = "features/probe-v1"
+HELD = {("t4", "relevant"): 0.72, ("t4", "irrelevant"): 0.01, ("t16", "relevant"): 0.96, ("t16", "irrelevant"): 0.0}
+"""Share of the latents in six components of an MLP."""
 
 LINES: Mapping[str, Mapping[str, Line]] = {
     "agop": {
@@ -40,7 +52,11 @@ LINES: Mapping[str, Mapping[str, Line]] = {
             f"mass, alpha {alpha:g}": Published(value, n=1, last_digit=1e-3, source="pilot")
             for alpha, value in MASS.items()
         },
-    }
+    },
+    "probe": {
+        f"{which} latents, {condition[1:]} targets": Published(value, n=1, last_digit=0.01, source="pilot")
+        for (condition, which), value in HELD.items()
+    },
 }
 
 
@@ -90,4 +106,10 @@ def scaled_network(x: Tensor, y: Tensor, alpha: float, seed: int) -> Callable[[T
     return outputs
 
 
-MEASURES: Mapping[str, Callable[[int], dict[str, float]]] = {"agop": agop}
+def probe(seed: int) -> dict[str, float]:
+    """What the leading features of the baseline `mlp` hold of latents that matter and of others."""
+    scores = {c: suite_scores(PROBE, "mlp", seed, condition=c).selected["iid"] for c in ("t4", "t16")}
+    return {f"{which} latents, {condition[1:]} targets": scores[condition][which] for condition, which in HELD}
+
+
+MEASURES: Mapping[str, Callable[[int], dict[str, float]]] = {"agop": agop, "probe": probe}

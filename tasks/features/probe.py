@@ -111,7 +111,8 @@ def mixed(latent: Tensor, draw: Draw) -> Tensor:
     generator = draw.generator("world", "mixing")
     w = 1.5 / math.sqrt(2 * N_LATENTS) * torch.randn(2 * N_LATENTS, N_HIDDEN, generator=generator)
     v = torch.randn(N_HIDDEN, N_INPUTS, generator=generator) / math.sqrt(N_HIDDEN)
-    return (latent @ w).tanh() @ v
+    x: Tensor = (latent @ w).tanh() @ v
+    return x
 
 
 def targets(latent: Tensor, draw: Draw) -> Tensor:
@@ -139,10 +140,24 @@ def ridge(x: Tensor, y: Tensor, new: Tensor) -> Tensor:
     penalty = RIDGE * x.square().sum(0).max().clamp(min=1e-12) * torch.eye(x.shape[1], dtype=x.dtype)
     mean = y.mean(0)
     coefficients = torch.linalg.solve(x.T @ x + penalty, x.T @ (y - mean))
-    return mean + new @ coefficients
+    guess: Tensor = mean + new @ coefficients
+    return guess
 
 
-NOTES = ("x",)
+NOTES = (
+    "Features are the inputs of the last linear layer; for `linear` they are x itself. A class without such a layer, "
+    "and an estimator, is skipped. Ridge regression (1e-3 of the largest variance) on 1,000 fresh examples reads z "
+    "and u, and its R2 on 2,000 others is averaged over the four coordinates.",
+    "Probes of full width say nothing: x has both kinds of latents in nearly linear form, so that random features "
+    "hold .98 of either and a trained network still .82 of what never mattered. What a model made of x is in the "
+    "directions of most variance. There are six: the four latents, and two for the bends of a sine.",
+    "One target depends on one direction a.z, and holds one latent of four, an R2 of 1/4 if that were all; with more "
+    "targets there is more to hold, and less room for u.",
+    "Our own figures, seed 0, z and u in six components at 1, 2, 4, 16 targets: `mlp` .45, .48, .89, .95 and .04, "
+    ".07, .01, .00; random features .72 and .75 at all of them; x itself .71 and .76. Pilots with 2 x 128 units: .64, "
+    ".80, .72, .96 and .34, .08, .01, .00. At one and two targets it depends on the directions that a seed draws.",
+    "It describes and has no score: a model that keeps what it does not need is ready for other targets.",
+)
 
 ALAIN = Source(
     key="alain2017understanding",
@@ -172,15 +187,15 @@ def build(entry: Entry) -> Task:
                 Split("train", "train", 4_000),
                 Split("val", "val", 1_000),
                 Split("iid", "iid", 2_000),
-                Split("probes", "probe", 2_000),
+                Split("probes", "probe", 1_000),
             ),
             conditions=tuple(
                 Condition(f"t{n}", f"{n} target{'s' * (n > 1)} at once", problem={"n_outputs": n}) for n in TASKS
             ),
-            budget=Budget(steps=2_500, batch_size=64, evaluations=10, seconds=120.0, core_seconds=6.0),
+            budget=Budget(steps=2_500, batch_size=64, evaluations=5, seconds=240.0, core_seconds=10.0),
             recipe=Recipe(optimizer="adamw", learning_rate=2e-3, weight_decay=0.1),
             metric="r2",
-            gate=0.5,
+            gate=0.4,
             axes=(Axis("selectivity", "holds relevant and irrelevant latents alike", "holds the relevant ones alone"),),
             sources=(ALAIN, HERMANN),
             notes=NOTES,

@@ -172,8 +172,7 @@ NOTES = (
     "The pool has 100,000 strings. The first 1,563 steps see fresh ones; 5,000 steps see each three times, and twenty "
     "signs have 1,048,576 strings, a tenth of which are in the pool.",
     "An estimator is fitted to the whole pool at once and is charged for it: as many steps as show 100,000 strings, a "
-    "speed of .25 where that solves the problem. A kernel that thins the pool on its own is charged the same. How few "
-    "strings suffice is asked in `hardness/samples`.",
+    "speed of .25 where that solves the problem. A kernel that thins the pool on its own is charged the same.",
     "Odd and even k are two problems. A ReLU unit without a bias is linear plus even, so the parity of 3, 5, ... "
     "signs is invisible to it, in value and in gradient; a tanh unit without a bias is odd and does not see 2, 4, "
     ".... Biases help both, little by little. So k = 4 is no harder than k = 3 for ReLU networks, and far harder for "
