@@ -211,7 +211,7 @@ def test_fresh_instances_are_measured_and_the_trained_model_is_not() -> None:
         raise AssertionError("the model itself was asked")
 
     data = load_data(TASK, "default", Draw(TASK.spec.id, 0))
-    summary = TASK.summarize({"default": Row(TASK.measure("default", Trained(trained, fresh), data), {})})
+    summary = TASK.summarize({"default": Row(TASK.measure("default", Trained(trained, fresh, trained), data), {})})
     assert summary.trained
     assert summary.indices["p_constant"] == pytest.approx(0.8)
     assert summary.iid == pytest.approx(0.8 * 7 + 0.2 * 21)

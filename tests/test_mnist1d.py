@@ -247,8 +247,8 @@ def test_score_lies_between_chance_and_bayes() -> None:
 
 def test_the_control_has_no_shift_and_no_ladder() -> None:
     assert [split.params for split in CONTROL.spec.splits] == [{"level": "train"}] * 4
-    known = anchors(CONTROL, "noise")
-    assert known["ood"] == known["iid"] == {"chance": 0.1, "oracle": 0.999}
+    known = anchors(CONTROL, "translation")
+    assert known["ood"] == known["iid"] == {"chance": 0.1, "oracle": 1.0}
 
 
 def test_a_measured_row_holds_every_rung() -> None:

@@ -85,7 +85,7 @@ def test_a_wide_table_scrolls_by_arrow_keys(browser: Browser, site: Path) -> Non
         table = page.locator(".scroll", has=page.locator("table.matrix")).first
         table.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.activeElement.scrollLeft > 0", timeout=3000)
+        page.wait_for_function("document.activeElement.scrollLeft > 0")
 
 
 # --- cells of a board -------------------------------------------------------------------------------------------------
