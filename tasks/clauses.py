@@ -33,6 +33,7 @@ from tasks.types import (
     Row,
     Scores,
     Split,
+    Summary,
     Task,
     TaskSpec,
     load_data,
@@ -374,6 +375,22 @@ def summary_is_complete(e: Examined) -> Iterator[str]:
         yield f"score of a constant prediction is {summary.scores.get('score')}"
 
 
+def order_of_conditions_is_free(e: Examined) -> Iterator[str]:
+    """The summary of a constant, and of the ceiling, is the same whatever order the conditions come in."""
+    ceiling = None if e.spec.ceiling is None else e.rows(e.spec.ceiling)
+    for what, rows in (("a constant", e.constant_rows), (e.spec.ceiling, ceiling)):
+        if rows and differs(e.task.summarize(rows), e.task.summarize(dict(reversed(rows.items())))):
+            yield f"the summary of {what} changes with the order of the conditions"
+
+
+def differs(one: Summary, other: Summary) -> bool:
+    """Whether two summaries say something else, but for the rounding of sums."""
+    pairs = [(one.scores, other.scores), (one.indices, other.indices)]
+    if any(a.keys() != b.keys() for a, b in pairs):
+        return True
+    return any(not math.isclose(a[name], b[name], abs_tol=1e-9) for a, b in pairs for name in a)
+
+
 def anchors_are_there(e: Examined) -> Iterator[str]:
     """Anchors are finite; every `ood` split has floor and ceiling, and the ceiling is the better one."""
     for condition, anchors in e.anchors.items():
@@ -538,6 +555,7 @@ CLAUSES: tuple[Clause, ...] = (
     sampling_is_fast,
     measures_are_complete,
     summary_is_complete,
+    order_of_conditions_is_free,
     anchors_are_there,
     ceiling_scores_one,
     floor_scores_zero,

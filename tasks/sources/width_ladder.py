@@ -27,12 +27,12 @@ class WidthLadder(Task):
         """
         right = {name: row.scores[self.where][self.shape] for name, row in rows.items()}
         score = fmean(right[named(width)] for width in self.wide)
-        smallest = [{"width": float(name.removeprefix(PREFIX))} for name, value in right.items() if value == 1]
+        enough = [float(name.removeprefix(PREFIX)) for name, value in right.items() if value == 1]
         return replace(
             super().summarize({named(width): rows[named(width)] for width in self.wide}),
             scores={"score": score, "score_unclipped": score},
             indices={
-                **(smallest[0] if smallest else {}),
+                **({"width": min(enough)} if enough else {}),
                 **{f"{self.shape}_{name}": value for name, value in right.items()},
                 **{f"accuracy_{name}": row.scores["iid"]["accuracy"] for name, row in rows.items()},
             },
