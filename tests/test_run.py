@@ -114,7 +114,7 @@ def test_failures_are_rows_with_a_reason_and_exit_status_1(tmp_path: Path) -> No
         (("--task", "shift", "--model", "README.md:Net"), ("cannot be found",)),
         (("--task", "shift", "--model", f"{MODELS}:Plan"), ("defines no Plan", "Plain")),
         (("--task", "shift", "--algorithm", "erl"), ("no training algorithm 'erl'", "erm")),
-        ((), ("--task shift",)),
+        ((), ("say what to run: --task ", "|shift|")),
         (("--task", "shift", "--seeds", "0"), ("0 is not a whole number from 1 to 100,000",)),
         (("--task", "shift", "--tune", "abc"), ("abc is not a whole number from 1",)),
         (("--task", "shift", "--leave-one-out"), ("--tune N",)),
