@@ -167,14 +167,25 @@ def top_level_names(tree: ast.Module) -> set[str]:
 
 
 def hash_source(path: Path) -> str:
-    """A hash of the code in a file: comments, layout and docstrings do not count."""
+    """A hash of the code in a file: comments, layout, docstrings and `stackable` do not count.
+
+    What an algorithm says of how it may be run (`stackable`) moves no result.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if not declares_stackable(part)] or [ast.Pass()]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def declares_stackable(part: ast.stmt) -> bool:
+    """Whether a statement of a class is `stackable = ...`."""
+    targets = part.targets if isinstance(part, ast.Assign) else [getattr(part, "target", None)]
+    return any(isinstance(target, ast.Name) and target.id == "stackable" for target in targets)
 
 
 def load_class(reference: Reference) -> type:

@@ -36,20 +36,22 @@ READING = (
 
 
 def markdown(collection: Collection) -> str:
-    """Every headline cell, by kind of input."""
+    """Every headline cell, by kind of input; ways to train a model that tasks fix come last."""
     cells = [cell for cell in collection.cells if cell.entrant.protocol.is_headline]
-    parts = [READING, *(part for kind in INPUT_KINDS for part in tables_of(kind, cells))]
+    fixed = sorted({cell.task.spec.entry.model for cell in cells})
+    parts = [READING, *(part for model in fixed for kind in INPUT_KINDS for part in tables_of(model, kind, cells))]
     return "\n\n".join(parts) + "\n"
 
 
-def tables_of(kind: str, cells: Sequence[Cell]) -> list[str]:
+def tables_of(fixed: str, kind: str, cells: Sequence[Cell]) -> list[str]:
     """A heading, scores and indices of the tasks of one kind of input; nothing where nobody took them."""
-    own = [cell for cell in cells if input_kind(cell.task) == kind]
+    own = [cell for cell in cells if input_kind(cell.task) == kind and cell.task.spec.entry.model == fixed]
     entrants = sorted({cell.entrant for cell in own if cell.state != "skipped"})
     if not entrants:
         return []
     found = [score_table(own, entrants), index_table(own, entrants)]
-    return [f"## {KIND_NAMES[kind]}", *(part for part in found if part)]
+    heading = f"## {KIND_NAMES[kind]}" + (f": ways to train {fixed}" if fixed else "")
+    return [heading, *(part for part in found if part)]
 
 
 def score_table(cells: Sequence[Cell], entrants: Sequence[Entrant]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from baselines.algorithms.erm import ERM
 from baselines.algorithms.irm import IRM
 from baselines.algorithms.sam import SAM
 from baselines.algorithms.spectral_decoupling import SpectralDecoupling
+from baselines.references import hash_source
 from benchmarks import probe
 from benchmarks.probe import Answer, ask, is_stackable
 from benchmarks.replica import Replica
@@ -232,3 +234,16 @@ def test_the_replica_and_the_global_streams_are_left_as_they_are() -> None:
     after = given.order.get_state(), given.training.generator.get_state(), torch.get_rng_state()
     assert all(torch.equal(a, b) for a, b in zip(states, after, strict=True)) and not given.points
     assert np.array_equal(np.random.get_state(legacy=True)[1], numbers) and random.getstate() == words
+
+
+def test_what_an_algorithm_says_of_stacking_is_no_part_of_its_source(tmp_path: Path) -> None:
+    """Records of an algorithm stay its own when it says later that it may be stacked."""
+    source = "class A:\n    x = 1\n{}    def loss(self, model, batch, step):\n        return 0\n"
+    texts = [
+        source.format(line) for line in ("", "    stackable = True\n", "    stackable: bool = False\n", "    y = 2\n")
+    ]
+    hashes = []
+    for text in texts:
+        (tmp_path / "a.py").write_text(text)
+        hashes.append(hash_source(tmp_path / "a.py"))
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
