@@ -62,6 +62,7 @@ def task_body(task: Task) -> dict[str, Any]:
         "tags": list(spec.entry.tags),
         "idea": spec.entry.module,
         "optional": spec.entry.optional,
+        "fixed_model": spec.entry.model,
         "metric": spec.metric,
         "higher_is_better": spec.higher_is_better,
         "floor": spec.floor,

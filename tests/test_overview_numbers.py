@@ -100,14 +100,15 @@ def counted(cell: Json) -> dict[int, float]:
     return {s["seed"]: s["counted_score"] for s in cell["seeds"] if s["counted_score"] is not None}
 
 
-def boards(data: Json) -> Iterator[tuple[tuple[str, str, str], dict[str, dict[str, Json]]]]:
-    """(family, input, protocol) to entry to task to cell, doses and described tasks left out."""
-    found: dict[tuple[str, str, str], dict[str, dict[str, Json]]] = {}
+def boards(data: Json) -> Iterator[tuple[tuple[str, str, str, str], dict[str, dict[str, Json]]]]:
+    """(family, input, protocol, fixed model) to entry to task to cell, doses and described tasks left out."""
+    found: dict[tuple[str, str, str, str], dict[str, dict[str, Json]]] = {}
     for cell in data["cells"]:
         task, entry = data["tasks"][cell["task"]], data["entries"][cell["entry"]]
         if task["ceiling"] is not None and entry["dose"] == "{}":
             protocol = json.dumps([entry[k] for k in ("budget_scale", "draw", "selection", "tuned")])
-            board = found.setdefault((cell["task"].split("/")[0], task["input"], protocol), {})
+            key = (cell["task"].split("/")[0], task["input"], protocol, task["fixed_model"])
+            board = found.setdefault(key, {})
             board.setdefault(cell["entry"], {})[cell["task"]] = cell
     yield from found.items()
 
@@ -172,7 +173,7 @@ def same(shown: Sequence[float], expected: Sequence[float | None], decimals: int
     )
 
 
-def rows_of(tables: Tables, key: tuple[str, str, str], board: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def rows_of(tables: Tables, key: tuple[str, str, str, str], board: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """The rows of one board, by the entries that stand on it."""
     for section, rows in tables.found.values():
         slugs = {row["data-slug"] for row, _ in rows[1:] if "data-slug" in row}
