@@ -153,6 +153,11 @@ def on_track(entries: list[Entry], options: argparse.Namespace) -> list[Entry]:
     if not (left := [entry for entry in entries if not entry.model]):
         names = ", ".join(entry.name for entry in entries)
         raise UnknownName(f"{names} fixes the model and compares optimizers: name --algorithm in place of --model")
+    if without := [entry.name for entry in entries if entry.model]:
+        print(
+            f"left out, since they fix the model: {', '.join(without)}; --algorithm adds them, to compare optimizers",
+            file=sys.stderr,
+        )
     return left
 
 

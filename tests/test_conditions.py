@@ -174,10 +174,13 @@ def test_the_training_track_fixes_the_model() -> None:
     assert {model for model, _ in usual} == {"mlp"} and ("mlp", "erm") in usual and ("mlp", "irm") not in usual
 
 
-def test_a_command_that_names_models_alone_has_no_tasks_of_the_training_track() -> None:
+def test_a_command_that_names_models_alone_has_no_tasks_of_the_training_track(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     options = run.parser().parse_args(["--task", "x", "--model", "mlp"])
     fixed = replace(ENTRY, id="toy/fixed-v1", model="mlp")
     assert run.on_track([ENTRY, fixed], options) == [ENTRY]
+    assert "left out, since they fix the model: toy/fixed;" in capsys.readouterr().err
     with pytest.raises(registry.UnknownName, match="toy/fixed fixes the model"):
         run.on_track([fixed], options)
     both = run.parser().parse_args(["--task", "x", "--model", "mlp", "--algorithm", "erm"])
