@@ -24,9 +24,11 @@ from tasks.types import (
     Predictor,
     Problem,
     Published,
+    Row,
     Scores,
     Source,
     Split,
+    Summary,
     Task,
     TaskSpec,
     class_logits,
@@ -143,6 +145,13 @@ class Measures(Sign):
         return {"nll": float("inf")}
 
 
+class FirstCondition(Sign):
+    """Its index is of the condition that comes first."""
+
+    def summarize(self, rows: Mapping[str, Row]) -> Summary:
+        return replace(super().summarize(rows), indices={"ease": float(next(iter(rows)) == "easy")})
+
+
 class WrongAnchors(Sign):
     """Says that the oracle reaches half of what it does."""
 
@@ -235,6 +244,7 @@ def contrary(batch: Batch) -> torch.Tensor:
 
 SPLITS = SPEC.splits
 NOISE = Dose("label-noise", (0.0, 0.1, 0.2), 0.0, "share of flipped labels")
+CONDITIONED = replace(SPEC, conditions=(Condition("easy"), Condition("hard")))
 DOSED = replace(SPEC, doses=(NOISE,))
 
 
@@ -294,6 +304,8 @@ BREACHES: list[tuple[Clause, Task, str]] = [
     (clauses.measures_are_complete, Measures(SPEC), "no accuracy; measured: nll"),
     (clauses.measures_are_complete, Measures(SPEC), "nll of a constant prediction is inf"),
     (clauses.summary_is_complete, spec(floor="oracle", ceiling="oracle"), "ZeroDivisionError"),
+    (clauses.order_of_conditions_is_free, FirstCondition(CONDITIONED), "summary of a constant changes with the order"),
+    (clauses.order_of_conditions_is_free, FirstCondition(CONDITIONED), "summary of oracle changes with the order"),
     (clauses.anchors_are_there, spec(floor="chance"), "no anchor chance; there are: oracle, shortcut"),
     (clauses.anchors_are_there, spec(floor="oracle", ceiling="shortcut"), "no better than floor"),
     (clauses.anchors_are_there, spec(higher_is_better=False), "no better than floor"),

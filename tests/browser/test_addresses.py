@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.ranking import win_probability
 from benchmarks.statistics import mean_interval, paired_difference
+from browser.visits import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -57,7 +58,7 @@ def test_filters_stand_in_the_address_and_come_back_with_it(page: Page, site: Pa
     assert page.locator("select[name=input]").input_value() == "image"
     assert boards(page) == narrowed
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("location.hash === ''")
+    until(page, "location.hash === ''")
     assert boards(page) == every
 
 

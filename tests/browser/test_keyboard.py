@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from browser.visits import DESKTOP, PHONE, pages
+from browser.visits import DESKTOP, PHONE, pages, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -85,7 +85,7 @@ def test_a_wide_table_scrolls_by_arrow_keys(browser: Browser, site: Path) -> Non
         table = page.locator(".scroll", has=page.locator("table.matrix")).first
         table.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.activeElement.scrollLeft > 0")
+        until(page, "document.activeElement.scrollLeft > 0")
 
 
 # --- cells of a board -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,14 @@ def visit(browser: Browser, path: Path) -> Visit:
         page.emulate_media(media="print", color_scheme="light")
         cut_off = page.evaluate(CUT_OFF)
         return Visit(heard, asked, light, dark, too_wide, cut_off, links, ids, rows)
+
+
+def until(page: Page, truth: str, seconds: float = 30.0) -> None:
+    """Wait until a page says so; `Page.wait_for_function` needs `eval`, which the pages' policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(truth):
+        assert time.monotonic() < deadline, f"after {seconds:g} s not yet: {truth}"
+        page.wait_for_timeout(20)
 
 
 def listen(page: Page) -> list[str]:
