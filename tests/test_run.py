@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.claims import Claims
 from benchmarks.records import Record
-from benchmarks.store import Damaged, scan
+from benchmarks.store import Damaged, Store, scan
 
 ROOT = Path(__file__).parents[1]
 MODELS = Path(__file__).parent / "bad_models" / "models.py"
@@ -63,6 +64,19 @@ def test_one_command_trains_reports_mirrors_and_does_nothing_twice(tmp_path: Pat
     assert again.returncode == 0
     assert "12 done, 0 to run" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*.json") if path in before} == before
+
+
+def test_when_time_is_up_nobody_is_waited_for(tmp_path: Path) -> None:
+    arguments = ("--task", "linear-unit-1", "--model", "linear", "--seeds", 1, "--budget-scale", 0.01, "--wandb",
+                 "disabled", "--results", tmp_path)  # fmt: skip
+    assert call(*arguments).returncode == 0
+    (found,) = records(tmp_path)
+    Store(tmp_path).discard(found.trial)
+    with Claims(tmp_path) as another:
+        assert another.take(found.key)
+        ended = call(*arguments, "--time", "5s")
+    assert ended.returncode == 0
+    assert "time is up, trials left: 1" in ended.stdout
 
 
 def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def ratios_of(seconds: Seconds) -> Iterator[tuple[str, float]]:
                 one_by_one / seconds[f"test_cell[{cell}-as a run does it]"],
             )
     if "test_processes[1]" in seconds:
-        yield "24 trials: two processes to one", seconds["test_processes[1]"] / seconds["test_processes[2]"]
+        yield "many short trials: two processes to one", seconds["test_processes[1]"] / seconds["test_processes[2]"]
     for what in ("write", "read files", "pack", "read segments", "mean by task and model"):
         small, large = (seconds.get(f"test_store[{what}-{n}]") for n in (1000, 10000))
         if small and large:
