@@ -23,7 +23,7 @@ from tasks.features.collapse import (
     variability,
 )
 from tasks.seeds import Draw, generator
-from tasks.types import Row, Scores, Trained, load_data
+from tasks.types import Predict, Row, Scores, Trained, load_data
 
 TASK = cast(Collapse, tasks.load("features/collapse-v1"))
 DRAW = Draw(TASK.spec.id, 0)
@@ -138,8 +138,12 @@ def test_nearest_center_says_whether_the_model_decides_by_centres() -> None:
     def shifted(x: Tensor) -> Tensor:
         return by_center(x).roll(1, 1)
 
-    trained = [Trained(predict, lambda number, predict=predict: predict, lambda x: x) for predict in (by_center, shifted)]
-    found = [TASK.measure("k4", model, DATA)["fitted"]["nearest_center"] for model in trained]
+    def share(predict: Predict) -> float:
+        return TASK.measure("k4", Trained(predict, lambda number: predict, lambda x: x), DATA)["fitted"][
+            "nearest_center"
+        ]
+
+    found = [share(by_center), share(shifted)]
     assert found == [1, 0]
 
 

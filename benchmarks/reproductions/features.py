@@ -182,7 +182,7 @@ def free_signs(n_classes: int, seed: int) -> dict[str, float]:
         value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type, no-untyped-call]
+    optimizer.step(loss)
     with torch.no_grad():
         return signs(features, y, features @ weights.T)
 

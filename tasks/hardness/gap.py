@@ -22,7 +22,7 @@ from tasks.registry import Entry
 from tasks.seeds import Draw
 from tasks.sources.learning_order import NEVER
 from tasks.sources.parity_solvers import best_product, elimination, full_rank_probability
-from tasks.sources.sign_strings import fair_signs, product
+from tasks.sources.sign_strings import fair_signs, of_places, product
 from tasks.sources.solving_time import is_training, solving_step
 from tasks.types import (
     Batch,
@@ -38,7 +38,6 @@ from tasks.types import (
     Summary,
     Task,
     TaskSpec,
-    class_logits,
     clip,
 )
 
@@ -108,17 +107,6 @@ def places_by_elimination(x: Tensor, y: Tensor) -> Tensor | None:
     """The places whose product is the label of the first independent strings; None where there are too few."""
     chosen = elimination((x < 0).long(), 1 - y)
     return None if chosen is None else torch.nonzero(chosen)[:, 0]
-
-
-def of_places(places: Tensor | None) -> Predictor:
-    """The product of some places as a predictor; equal logits where they are not known."""
-
-    def predict(batch: Batch) -> Tensor:
-        if places is None:
-            return torch.zeros(len(batch), 2)
-        return class_logits(product(batch.x, places) > 0, 2)
-
-    return predict
 
 
 NOTES = (

@@ -19,7 +19,7 @@ from torch import Tensor
 from tasks.registry import Entry
 from tasks.seeds import Draw
 from tasks.sources.learning_order import NEVER, Curve, first_step
-from tasks.sources.sign_strings import fair_signs, influences, product, relevance, with_flips
+from tasks.sources.sign_strings import fair_signs, influences, of_places, product, relevance, with_flips
 from tasks.sources.solving_time import is_training, solving_step, speed
 from tasks.types import (
     Batch,
@@ -35,7 +35,6 @@ from tasks.types import (
     Summary,
     Task,
     TaskSpec,
-    class_logits,
 )
 
 ENTRIES = {
@@ -88,8 +87,7 @@ class Parity(Task):
 
     def references(self, condition: str, draw: Draw) -> Mapping[str, Predictor]:
         """`oracle` knows which places decide."""
-        relevant = self.relevant_places(condition, draw)
-        return {"oracle": lambda batch: class_logits(product(batch.x, relevant) > 0, 2)}
+        return {"oracle": of_places(self.relevant_places(condition, draw))}
 
     def evaluate(self, outputs: Tensor, batch: Batch) -> Mapping[str, float]:
         """Accuracy and the like; on `flips` also the relevance, of the difference of the two logits."""

@@ -17,7 +17,7 @@ import torch
 from tasks.registry import Entry
 from tasks.seeds import Draw
 from tasks.sources.parity_solvers import best_product
-from tasks.sources.sign_strings import fair_signs, product
+from tasks.sources.sign_strings import fair_signs, of_places, product
 from tasks.sources.solving_time import speed
 from tasks.types import (
     Batch,
@@ -34,7 +34,6 @@ from tasks.types import (
     Summary,
     Task,
     TaskSpec,
-    class_logits,
 )
 
 ENTRIES = {
@@ -52,8 +51,8 @@ ENTRIES = {
 
 N_SIGNS, N_RELEVANT = 20, 3
 SIZES = (100, 200, 400, 800, 1_600)
-FEWEST, MOST = 50, 3_200
-"""Numbers of strings that stand for a score of 1 and of 0."""
+MOST = 3_200
+"""The number of strings that stands for a score of 0."""
 SOLVED = 0.95
 
 
@@ -72,18 +71,14 @@ class SampleComplexity(Task):
         (train,) = self.spec.at(condition).with_role("train")
         seen = self.sample(condition, train, draw)
         found = best_product(seen.x, 2.0 * seen.y - 1, N_RELEVANT)
-        known = {"oracle": relevant_places(draw), "search": found}
-        return {
-            name: lambda batch, places=places: class_logits(product(batch.x, places) > 0, 2)
-            for name, places in known.items()
-        }
+        return {"oracle": of_places(relevant_places(draw)), "search": of_places(found)}
 
     def is_answered(self, scores: Scores) -> bool:
         """The rule is found at an accuracy of .95: what a rule of fewer signs could reach is below that."""
         return scores["iid"]["accuracy"] >= SOLVED
 
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
-        """`score` is of the fewest strings that suffice: 1 for 50, 0 for 3,200 or none, in between by their log.
+        """`score` is of the fewest strings that suffice: 1 for 100, 0 for 3,200 or none, in between by their log.
 
         That many suffice is read at the last step; where fewer did and more did not, the fewest count. Indices:
         `fewest`, and `fitted`, the accuracy on the training strings averaged over conditions.
@@ -91,7 +86,7 @@ class SampleComplexity(Task):
         last = {name: row.curve[-1][1] if row.curve else row.scores for name, row in rows.items()}
         enough = [size for size in SIZES if self.is_answered(last[named(size)])]
         fewest = float(min(enough, default=math.inf))
-        score = speed(fewest, FEWEST, MOST)
+        score = speed(fewest, SIZES[0], MOST)
         fitted = sum(scores["fitted"]["accuracy"] for scores in last.values()) / len(last)
         iid = self.role_mean(rows, "iid")
         return Summary(
@@ -119,10 +114,19 @@ NOTES = (
     "The search knows that three signs decide. On 20 strings it is right more often than not, on 100 always; there is "
     "no learner here whose strings do not suffice in principle.",
     "Trained is whoever has the training strings by heart, averaged over conditions; a line has .5 to .7 of them and "
-    "is not.",
+    "is not, nor are neighbours.",
+    "The product of three signs is an odd function, and so is a tanh unit without a bias: it needs the fewest strings "
+    "here, though in `hardness/parity` it is slower than ReLU.",
 )
-MODEL_NOTES = ()
-CONTROL_NOTES = ()
+MODEL_NOTES = (
+    "The recipe has weight decay (.01, with SGD of rate .1). Our own figures, seed 0, fewest strings: `mlp-tanh` 200 "
+    "(.947 at 100), `mlp-snake` 200, `mlp` 400, boosted trees 800, the kernel 1,600; random features and a line never. "
+    "Pilots with 128 units found .98 at 400 with decay, and .49 without.",
+)
+CONTROL_NOTES = (
+    "As `hardness/samples` with weight decay 0. Our own figures, seed 0: `mlp` needs 800 strings instead of 400; every "
+    "training label is right in both from 100 on.",
+)
 
 BARAK = Source(
     key="barak2022hidden",
@@ -151,7 +155,14 @@ def build(entry: Entry) -> Task:
                 )
                 for size in SIZES
             ),
-            budget=Budget(steps=12_000, batch_size=64, evaluations=40, seconds=240.0, core_seconds=20.0, first=100),
+            budget=Budget(
+                steps=12_000,
+                batch_size=64,
+                evaluations=40,
+                seconds=240.0,
+                core_seconds=18.0 if control else 14.0,
+                first=100,
+            ),
             recipe=Recipe("sgd", learning_rate=0.1, weight_decay=0.0 if control else 1e-2),
             metric="accuracy",
             floor="chance",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tasks.types import Batch, Predictor, class_logits
+
 
 def fair_signs(size: int, n: int, generator: torch.Generator) -> Tensor:
     """Independent fair signs (size, n), float32."""
@@ -17,6 +19,17 @@ def fair_signs(size: int, n: int, generator: torch.Generator) -> Tensor:
 def product(x: Tensor, places: Tensor) -> Tensor:
     """The product of the signs x (N, n) at some places (k,): +1 or -1, (N,)."""
     return x[:, places].prod(1)
+
+
+def of_places(places: Tensor | None) -> Predictor:
+    """The product of some places as a predictor; equal logits where they are not known."""
+
+    def predict(batch: Batch) -> Tensor:
+        if places is None:
+            return torch.zeros(len(batch), 2)
+        return class_logits(product(batch.x, places) > 0, 2)
+
+    return predict
 
 
 def with_flips(x: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from tasks import registry
 from tasks.seeds import Draw
 from tasks.types import MissingData, load_data
 
-
 TRIALS = 48
 
 
