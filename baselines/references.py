@@ -194,10 +194,10 @@ def load_class(reference: Reference) -> type:
     Raises:
         UnusableClass: when the source changed since it was planned, or holds no such class.
     """
+    path = source_file(reference.location)
+    if hash_source(path) != reference.source_hash:
+        raise UnusableClass(f"{path.name} is not as it was when the run was planned; start the command again")
     if reference.location.endswith(".py"):
-        path = Path(reference.location)
-        if hash_source(path) != reference.source_hash:
-            raise UnusableClass(f"{path.name} was edited while the run was going on; start the command again")
         sys.path.insert(0, str(path.parent))
         spec = importlib.util.spec_from_file_location(f"offpiste_submission_{reference.source_hash[:8]}", path)
         assert spec is not None and spec.loader is not None
@@ -218,7 +218,7 @@ def declared(reference: Reference, attribute: str) -> Mapping[str, Any]:
     Raises:
         UnusableClass: when it is there and is not a literal mapping.
     """
-    path = source_file(reference)
+    path = source_file(reference.location)
     tree = ast.parse(path.read_text(encoding="utf-8"))
     bodies = [n.body for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == reference.attribute]
     for node in (node for body in bodies for node in body):
@@ -237,11 +237,11 @@ def declared(reference: Reference, attribute: str) -> Mapping[str, Any]:
 
 def defines(reference: Reference, method: str) -> bool:
     """Whether a class's own text has a method of this name; what it inherits is not seen."""
-    tree = ast.parse(source_file(reference).read_text(encoding="utf-8"))
+    tree = ast.parse(source_file(reference.location).read_text(encoding="utf-8"))
     classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == reference.attribute]
     return any(isinstance(node, ast.FunctionDef) and node.name == method for c in classes for node in c.body)
 
 
-def source_file(reference: Reference) -> Path:
+def source_file(location: str) -> Path:
     """The file that a class is in."""
-    return Path(reference.location) if reference.location.endswith(".py") else module_file(reference.location)
+    return Path(location) if location.endswith(".py") else module_file(location)

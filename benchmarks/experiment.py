@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from benchmarks.costs import Costs, sampled
 from benchmarks.devices import default_slots
 from benchmarks.events import Finished, Note, Started
 from benchmarks.findings import printable
-from benchmarks.jobs import Job, plan, swept
+from benchmarks.jobs import Job, code_version, plan, swept
 from benchmarks.launchers import LauncherError
 from benchmarks.live import Journal
 from benchmarks.progress import Display, duration
@@ -238,12 +237,3 @@ def close(experiment: Experiment, records: Sequence[Record], n_run: int) -> None
     lines.append(f"Site: {site.out}/index.html" if is_built else f"Site: {command}")
     for line in lines:
         experiment.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def code_version() -> str:
-    """The commit of this checkout, with `-dirty` when it was edited; empty outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

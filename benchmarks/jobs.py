@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from baselines import references
@@ -133,3 +135,12 @@ def modules_of(jobs: Sequence[Job]) -> list[str]:
     tasks = {entries()[job.trial.task].module for job in jobs}
     classes = [reference for job in jobs for reference in (job.model, job.algorithm)]
     return sorted(tasks | {reference.location for reference in classes if reference.registered})
+
+
+def code_version() -> str:
+    """The commit of this checkout, with `-dirty` when it was edited; empty outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -172,7 +172,7 @@ def reproduced(
 
 def write_json(path: Path, found: Sequence[Reproduced]) -> None:
     """All comparisons, sorted, so that a page can be made of them."""
-    from benchmarks.experiment import code_version
+    from benchmarks.jobs import code_version
     from benchmarks.reproductions._tables import as_data
 
     data = as_data(found, code_version(), datetime.now(UTC).isoformat(timespec="seconds"))

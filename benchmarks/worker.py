@@ -12,6 +12,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,27 +76,32 @@ def work(results: Path, slots: int | None) -> int:
 
 
 def missing_jobs(store: Store) -> list[Job]:
-    """What is on any agenda and has no record. An agenda that is done, and that its run left behind, is removed."""
+    """What is on any agenda and has no record, to be run with the code that is here. An agenda that is done, and that
+    its run left behind, is removed.
+    """
     from benchmarks.agenda import agendas
+    from benchmarks.jobs import code_version
 
     found: dict[str, Job] = {}
+    here = code_version()
     for path, jobs in agendas(store.root):
         missing = [job for job in jobs if store.get(job.trial) is None]
         if not missing:
             path.unlink(missing_ok=True)
-        found |= {job.trial.key: job for job in missing}
+        found |= {job.trial.key: replace(job, commit=here) for job in missing}
     return [job for job in found.values() if not lacks(job)]
 
 
 @cache
 def lacks_class(location: str, source_hash: str) -> str:
     """What is wrong with the file of a class here; empty if nothing is."""
-    from baselines.references import hash_source
+    from baselines.references import UnusableClass, hash_source, source_file
 
-    path = Path(location)
-    if location.endswith(".py") and (not path.is_file() or hash_source(path) != source_hash):
-        return f"{path} is not here as it was planned with"
-    return ""
+    try:
+        is_same = hash_source(source_file(location)) == source_hash
+    except (UnusableClass, OSError, ValueError, SyntaxError):
+        is_same = False
+    return "" if is_same else f"{location} is not here as it was planned with"
 
 
 def lacks(job: Job) -> str:

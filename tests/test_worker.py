@@ -15,16 +15,18 @@ from types import TracebackType
 import pytest
 from conftest import jobs_for
 
+from baselines import references
 from benchmarks.agenda import FOLDER, Agenda, agendas
 from benchmarks.events import Event, Finished, Runner, Started
 from benchmarks.inline import Inline
-from benchmarks.jobs import Job
+from benchmarks.jobs import Job, code_version
 from benchmarks.launchers import LauncherError
 from benchmarks.records import Record
 from benchmarks.remote import Remote
 from benchmarks.store import Store, scan
 from benchmarks.supervisor import Supervisor
 from benchmarks.waiting import TRIES
+from benchmarks.worker import lacks_class, missing_jobs
 
 TASK = "linear-unit-1"
 MODEL = '''
@@ -109,6 +111,21 @@ def test_an_agenda_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FOLDER / "one.jsonl").write_text(text)
     with pytest.raises(ValueError, match=r"one\.jsonl is no list of jobs"):
         list(agendas(tmp_path))
+
+
+def test_a_record_names_the_code_that_made_it(tmp_path: Path) -> None:
+    planned = [replace(job, commit="elsewhere") for job in jobs_for(["linear"], TASK, scale=0.02)]
+    with Agenda(tmp_path, planned):
+        (found,) = missing_jobs(Store(tmp_path))
+    assert found == replace(planned[0], commit=code_version())
+
+
+@pytest.mark.parametrize("location", ["baselines.models.mlp", "torch.optim.rmsprop"])
+def test_a_class_that_is_another_here_is_left_to_others(location: str, tmp_path: Path) -> None:
+    planned_with = references.hash_source(references.source_file(location))
+    assert lacks_class(location, planned_with) == ""
+    for where, code in ((location, "0"), ("no.such.module", planned_with), (str(tmp_path / "gone.py"), planned_with)):
+        assert lacks_class(where, code) == f"{where} is not here as it was planned with"
 
 
 def test_inline_gives_what_a_process_gives(tmp_path: Path) -> None:
