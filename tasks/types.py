@@ -312,6 +312,11 @@ class Row:
     curve: Sequence[tuple[int, Scores]] = ()
     n_parameters: int | None = None
 
+    @property
+    def last(self) -> Scores:
+        """The scores at the last measured step; those that there are of a predictor that took none."""
+        return self.curve[-1][1] if self.curve else self.scores
+
 
 @dataclass(frozen=True)
 class Summary:

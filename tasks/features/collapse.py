@@ -89,7 +89,7 @@ class Collapse(Task):
 
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
         """The four signs at the last step, averaged over conditions, and by condition."""
-        last = {name: (row.curve[-1][1] if row.curve else row.scores)["fitted"] for name, row in rows.items()}
+        last = {name: row.last["fitted"] for name, row in rows.items()}
         iid = self.role_mean(rows, "iid")
         return Summary(
             iid=iid,

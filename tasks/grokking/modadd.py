@@ -127,7 +127,7 @@ class ModularAddition(Task):
         steps = {name: solving_step(row, self.is_answered, pool=1) for name, row in rows.items()}
         solved = {name.removeprefix("share-"): step for name, step in steps.items() if step < NEVER}
         main = rows[MAIN]
-        last = main.curve[-1][1] if main.curve else main.scores
+        last = main.last
         score = speed(steps[MAIN], FAST, LIMIT)
         return Summary(
             iid=self.role_mean(rows, "iid"),

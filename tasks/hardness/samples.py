@@ -83,7 +83,7 @@ class SampleComplexity(Task):
         That many suffice is read at the last step; where fewer did and more did not, the fewest count. Indices:
         `fewest`, and `fitted`, the accuracy on the training strings averaged over conditions.
         """
-        last = {name: row.curve[-1][1] if row.curve else row.scores for name, row in rows.items()}
+        last = {name: row.last for name, row in rows.items()}
         enough = [size for size in SIZES if self.is_answered(last[named(size)])]
         fewest = float(min(enough, default=math.inf))
         score = speed(fewest, SIZES[0], MOST)

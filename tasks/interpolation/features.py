@@ -96,7 +96,7 @@ class Features(Task):
         inputs lose to the best number of them; `from_least_norm`, the mean over p of log10(risk / risk of the fit of
         least norm to the same examples).
         """
-        last = {name: replace(row, scores=row.curve[-1][1]) if row.curve else row for name, row in rows.items()}
+        last = {name: replace(row, scores=row.last) for name, row in rows.items()}
         ordered = [last[str(p)] for p in FEATURES]
         risks = [max(row.scores["test"]["mse"], LEAST_RISK) for row in ordered]
         largest = self.anchored(last[LARGEST], "test")

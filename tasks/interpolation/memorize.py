@@ -71,7 +71,7 @@ class Memorize(Task):
         `capacity`: labels per parameter at the smallest size that has them all. `memorization_cost`: the steps that
         coins take over those that a rule takes, at the largest width.
         """
-        last = {name: row.curve[-1][1] if row.curve else row.scores for name, row in rows.items()}
+        last = {name: row.last for name, row in rows.items()}
         sizes = [n for name, row in rows.items() if is_memorized(last[name]) and (n := parameters(name, row))]
         fitted = last[LARGEST]["fitted"]["accuracy"]
         capacity = {"capacity": N_TRAIN / min(sizes)} if sizes else {}

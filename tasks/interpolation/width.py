@@ -92,7 +92,7 @@ class Width(Task):
         `peak_at` and `interpolates_at` are parameters per example at the peak, and at the first training error below
         .001.
         """
-        last = {name: replace(row, scores=row.curve[-1][1]) if row.curve else row for name, row in rows.items()}
+        last = {name: replace(row, scores=row.last) for name, row in rows.items()}
         largest = self.anchored(last[LARGEST], "test")
         risks, early = risks_of(last), risks_of(rows)
         null = rows[LARGEST].anchors["test"]["null"]

@@ -95,7 +95,7 @@ class Zipf(Task):
 
         efficiency: the memorizer's error over the model's, in the mean over sizes.
         """
-        last = {name: replace(row, scores=row.curve[-1][1]) if row.curve else row for name, row in rows.items()}
+        last = {name: replace(row, scores=row.last) for name, row in rows.items()}
         errors = [max(1 - last[str(n)].scores["test"]["accuracy"], LEAST_ERROR) for n in SIZES]
         least = [1 - last[str(n)].anchors["test"]["memorizer"] for n in SIZES]
         efficiency = fmean(best / error for best, error in zip(least, errors, strict=True))

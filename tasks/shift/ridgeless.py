@@ -95,7 +95,7 @@ class Ridgeless(Task):
         where a shift costs the same whatever its direction. `from_least_norm` is the mean over tests and conditions of
         log10(risk / risk of the fit of least norm to the same examples).
         """
-        last = {name: replace(row, scores=row.curve[-1][1]) if row.curve else row for name, row in rows.items()}
+        last = {name: replace(row, scores=row.last) for name, row in rows.items()}
         risks = {(c, s): max(row.scores[s]["mse"], LEAST_RISK) for c, row in last.items() for s in SHIFTS}
         fits = [last[c].anchors[s]["least_norm"] for c, s in risks]
         direction = {f"direction_{c}": math.log10(risks[c, "along"] / risks[c, "across"]) for c in last}

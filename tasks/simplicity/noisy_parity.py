@@ -125,7 +125,7 @@ class NoisyParity(Task):
         if not self.spec.axes:
             return summary
         (row,) = rows.values()
-        last = row.curve[-1][1] if row.curve else row.scores
+        last = row.last
         share = {split.name: split.size / self.spec.problem.n_train for split in self.spec.with_role("probe")}
         fitted = sum(share[name] * last[name]["accuracy"] for name in share)
         indices = {"memorized": last[WRONG]["accuracy"], "fitted": fitted}

@@ -127,7 +127,7 @@ class LowRank(Task):
         Indices: `error_...` and `rank_...` of every condition. All is read at the last measured step. Trained is
         whoever fits what is shown, on average over conditions.
         """
-        last = {name: row.curve[-1][1] if row.curve else row.scores for name, row in rows.items()}
+        last = {name: row.last for name, row in rows.items()}
         score = 1 - last[self.main]["hidden"]["error"]
         return Summary(
             iid=fmean(scores["iid"]["error"] for scores in last.values()),

@@ -94,7 +94,7 @@ class Margin(Task):
         They are read at the last measured step. Trained is whoever tells all training points apart.
         """
         (row,) = rows.values()
-        last = row.curve[-1][1] if row.curve else row.scores
+        last = row.last
         return Summary(
             iid=last["iid"]["accuracy"],
             ood=None,

@@ -122,7 +122,7 @@ class Sparse(Task):
 
         Trained is whoever solves the equations, on average over conditions.
         """
-        last = {name: row.curve[-1][1] if row.curve else row.scores for name, row in rows.items()}
+        last = {name: row.last for name, row in rows.items()}
         fitted = math.fsum(scores["fitted"]["r2"] for scores in last.values()) / len(last)
         return Summary(
             iid=math.fsum(scores["iid"]["r2"] for scores in last.values()) / len(last),
