@@ -194,10 +194,10 @@ def load_class(reference: Reference) -> type:
     Raises:
         UnusableClass: when the source changed since it was planned, or holds no such class.
     """
-    path = source_file(reference.location)
-    if hash_source(path) != reference.source_hash:
-        raise UnusableClass(f"{path.name} is not as it was when the run was planned; start the command again")
     if reference.location.endswith(".py"):
+        path = Path(reference.location)
+        if hash_source(path) != reference.source_hash:
+            raise UnusableClass(f"{path.name} was edited while the run was going on; start the command again")
         sys.path.insert(0, str(path.parent))
         spec = importlib.util.spec_from_file_location(f"offpiste_submission_{reference.source_hash[:8]}", path)
         assert spec is not None and spec.loader is not None

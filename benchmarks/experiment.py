@@ -67,22 +67,19 @@ class Experiment:
         self.journal.begin(purpose, jobs, before, missing, expected)
         self.site.start()
         n_done, agenda = 0, Agenda(self.store.root, missing)
-        running: set[str] = set()
         if is_remote(self.options):
             give_up(self.store, missing, redone)
         with (
             agenda,
-            runner_for(self.options, self.store, missing) as runner,
+            runner_for(self.options, self.store, missing, self.ends) as runner,
             Display(self.console, len(missing), expected) as display,
         ):
             for event in runner.run(order, redone):
                 if isinstance(event, Started):
-                    running.add(event.job.trial.key)
                     display.started(event.job)
                     self.journal.started(event.job)
                 elif isinstance(event, Finished):
                     n_done += 1
-                    running.discard(event.job.trial.key)
                     order.add(event.record)
                     display.finished(event.job, event.record, order.share)
                     self.journal.finished(event.job, event.record, order.share)
@@ -91,10 +88,9 @@ class Experiment:
                     self.console.print(event.text, style="dim", markup=False, highlight=False)
                 elif self.journal.beat(runner.curves) and (warning := self.site.fresh_warning()):
                     self.console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
-                if self.ends is not None and not running and time.monotonic() >= self.ends:
-                    break  # what is left is begun by nobody, or by another run
         if n_done < len(missing):
-            self.console.print(f"time is up, trials left: {len(missing) - n_done}; the same command goes on with them")
+            n_left = sum(self.store.get(job.trial) is None for job in missing)
+            self.console.print(f"time is up, trials left: {n_left}; the same command goes on with them")
         return n_done
 
     def look(self, jobs: Sequence[Job]) -> tuple[dict[str, Status], Order, Redone]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -18,10 +19,10 @@ from benchmarks.waiting import EMPTY, LOOK_SECONDS, Redone, Waiting
 
 
 class Inline:
-    """Runs jobs here."""
+    """Runs jobs here. From the monotonic time `ends` on it leaves to other runs what they have begun."""
 
-    def __init__(self, store: Store) -> None:
-        self.store, self.claims = store, Claims(store.root)
+    def __init__(self, store: Store, ends: float = math.inf) -> None:
+        self.store, self.claims, self.ends = store, Claims(store.root), ends
 
     def __enter__(self) -> Inline:
         torch.set_num_threads(1)  # as in every other engine
@@ -35,7 +36,7 @@ class Inline:
 
     def run(self, stacks: Iterable[Stack], redone: Redone = EMPTY) -> Iterator[Event]:
         """Run every job to a record in the store."""
-        waiting = Waiting(self.store, self.claims, stacks, redone)
+        waiting = Waiting(self.store, self.claims, stacks, redone, self.ends)
         while True:
             stack = waiting.next()
             for job in stack or ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,14 +19,15 @@ from benchmarks.store import Store
 from benchmarks.supervisor import Supervisor
 
 
-def runner_for(options: argparse.Namespace, store: Store, jobs: Sequence[Job]) -> Runner:
-    """What `--launcher` names."""
+def runner_for(options: argparse.Namespace, store: Store, jobs: Sequence[Job], ends: float | None) -> Runner:
+    """What `--launcher` names. `ends` is the monotonic time at which the run should end, if at any."""
+    ends = math.inf if ends is None else ends
     if options.launcher == "local":
-        return Supervisor(store, options.jobs, preload=modules_of(jobs), devices=visible_devices())
+        return Supervisor(store, options.jobs, preload=modules_of(jobs), devices=visible_devices(), ends=ends)
     if options.launcher == "inline":
         from benchmarks.inline import Inline
 
-        return Inline(store)
+        return Inline(store, ends)
     from benchmarks.remote import Remote
 
     return Remote(store, launcher_for(options), options.workers, options.jobs)

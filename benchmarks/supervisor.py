@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -29,7 +30,8 @@ class Supervisor:
 
     `memory_gib` limits the private memory of each process; on systems without RLIMIT_DATA only the poll of its resident
     memory holds. `preload` names modules of ours that trials need: they are imported once, not in every trial.
-    Processes are spread over the accelerators in `devices`.
+    Processes are spread over the accelerators in `devices`. From the monotonic time `ends` on it leaves to other runs
+    what they have begun.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Supervisor:
         memory_gib: float = MEMORY_GIB,
         preload: Sequence[str] = (),
         devices: Sequence[str] = (),
+        ends: float = math.inf,
     ) -> None:
         self.store, self.slots, self.memory_gib = store, slots, memory_gib
-        self.preload, self.devices = preload, devices
+        self.preload, self.devices, self.ends = preload, devices, ends
         self.claims = Claims(store.root)
         self.children: list[Child] = []
 
@@ -65,7 +68,7 @@ class Supervisor:
 
         A stack is asked for when a slot is free. A trial that another run has done meanwhile is only told.
         """
-        waiting = Waiting(self.store, self.claims, stacks, redone)
+        waiting = Waiting(self.store, self.claims, stacks, redone, self.ends)
         while True:
             while len(self.children) < self.slots and (stack := waiting.next()):
                 self.start(stack)

@@ -6,6 +6,7 @@ and taken over when its owner dies.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,11 +28,14 @@ TRIES = 2
 
 
 class Waiting:
-    """Gives one stack after the other."""
+    """Gives one stack after the other. What others have begun is neither waited for nor taken over once the monotonic
+    time `ends` has come."""
 
-    def __init__(self, store: Store, claims: Claims, stacks: Iterable[Stack], redone: Redone = EMPTY) -> None:
+    def __init__(
+        self, store: Store, claims: Claims, stacks: Iterable[Stack], redone: Redone = EMPTY, ends: float = math.inf
+    ) -> None:
         self.store, self.claims = store, claims
-        self.stacks, self.redone = iter(stacks), redone
+        self.stacks, self.redone, self.ends = iter(stacks), redone, ends
         self.repeated: deque[Stack] = deque()
         self.elsewhere: list[Job] = []
         self.found: list[tuple[Job, Record]] = []
@@ -53,7 +57,12 @@ class Waiting:
     @property
     def is_over(self) -> bool:
         """Once there is no next stack: whether nothing is left elsewhere either, but what the caller has got."""
-        return not (self.repeated or self.elsewhere or self.found)
+        return not (self.repeated or self.found or (self.elsewhere and not self.is_late))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether others are on their own."""
+        return time.monotonic() >= self.ends
 
     def told(self) -> Iterator[tuple[Job, Record]]:
         """What got its record from another run."""
@@ -77,7 +86,7 @@ class Waiting:
 
     def look_elsewhere(self) -> None:
         """See now and then what other runs have done, and whether they still live."""
-        if time.monotonic() - self.looked < LOOK_SECONDS:
+        if self.is_late or time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
         jobs, self.elsewhere = self.elsewhere[:LOOKED_AT], self.elsewhere[LOOKED_AT:]

@@ -56,14 +56,18 @@ def work(results: Path, slots: int | None) -> int:
     from benchmarks.costs import Costs
     from benchmarks.devices import default_slots, visible_devices
     from benchmarks.events import Finished
-    from benchmarks.jobs import modules_of, stacks
+    from benchmarks.jobs import code_version, modules_of, stacks
     from benchmarks.progress import name_of
     from benchmarks.store import Store, StoreError
     from benchmarks.supervisor import Supervisor
 
     store, slots, costs = Store(results), slots or default_slots(), Costs.known()
+    commit = code_version()
     try:
-        while missing := missing_jobs(store):
+        while missing := missing_jobs(store, commit):
+            if code_version() != commit:
+                print("the suite was changed here since this worker began; start it again", file=sys.stderr)
+                return BAD_USAGE
             with Supervisor(store, slots, preload=modules_of(missing), devices=visible_devices()) as supervisor:
                 for event in supervisor.run(stacks(missing, slots, costs.seconds)):
                     if isinstance(event, Finished):
@@ -75,32 +79,33 @@ def work(results: Path, slots: int | None) -> int:
     return OK
 
 
-def missing_jobs(store: Store) -> list[Job]:
-    """What is on any agenda and has no record, to be run with the code that is here. An agenda that is done, and that
+def missing_jobs(store: Store, commit: str) -> list[Job]:
+    """What is on any agenda and has no record, to be run with the code of this commit. An agenda that is done, and that
     its run left behind, is removed.
     """
     from benchmarks.agenda import agendas
-    from benchmarks.jobs import code_version
 
     found: dict[str, Job] = {}
-    here = code_version()
     for path, jobs in agendas(store.root):
         missing = [job for job in jobs if store.get(job.trial) is None]
         if not missing:
             path.unlink(missing_ok=True)
-        found |= {job.trial.key: replace(job, commit=here) for job in missing}
+        found |= {job.trial.key: replace(job, commit=commit) for job in missing}
     return [job for job in found.values() if not lacks(job)]
 
 
 @cache
 def lacks_class(location: str, source_hash: str) -> str:
-    """What is wrong with the file of a class here; empty if nothing is."""
-    from baselines.references import UnusableClass, hash_source, source_file
+    """What is wrong with the file that a class was planned from, on this machine; empty if nothing is.
+
+    What that file imports is not compared.
+    """
+    from baselines.references import hash_source, source_file
 
     try:
         is_same = hash_source(source_file(location)) == source_hash
-    except (UnusableClass, OSError, ValueError, SyntaxError):
-        is_same = False
+    except Exception as error:  # finding a module imports its package, which may do anything
+        return f"{location} cannot be read here ({type(error).__name__})"
     return "" if is_same else f"{location} is not here as it was planned with"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,14 +104,12 @@ def test_a_class_is_loaded_from_a_file_beside_its_helpers(tmp_path: Path) -> Non
     reference = references.submitted(f"{path}:Net")
     assert references.load_class(reference).value == 7  # type: ignore[attr-defined]
     path.write_text("class Net:\n    value = 8\n")
-    with pytest.raises(references.UnusableClass, match="is not as it was when the run was planned"):
+    with pytest.raises(references.UnusableClass, match="was edited while the run was going on"):
         references.load_class(reference)
 
 
 def test_a_class_of_an_installed_package_is_a_model() -> None:
     reference = references.submitted("sklearn.linear_model:Ridge")
-    with pytest.raises(references.UnusableClass, match="is not as it was when the run was planned"):
-        references.load_class(replace(reference, source_hash="0"))
     assert references.load_class(reference).__name__ == "Ridge"
     assert reference.name.startswith("linear-model-ridge@")
 

@@ -11,6 +11,7 @@ import torch
 from benchmarks.reproductions.single_index import (
     GOAL,
     PRIMITIVES,
+    energy,
     equation_time,
     hermite,
     median_steps,
@@ -53,13 +54,14 @@ def test_the_next_order_vanishes_with_the_rate_and_makes_it_longer(k: int) -> No
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_the_energy_of_the_next_order(k: int) -> None:
-    """E[h_k(x)^2 h_k'(z)^2] for x and z of correlation m is 1, and 2 + 8 m^2."""
+def test_the_energy_of_a_step(k: int) -> None:
+    """In the plane of x_1 and w by quadrature, and d - 2 directions of variance 1 across it."""
     x, u = NODES[:, None], NODES[None]
-    for m in (0.0, 0.5):
-        z = m * x + math.sqrt(1 - m * m) * u
-        energy = expected((hermite(k, x) * slope(k, z)).square() @ WEIGHTS)
-        assert energy == pytest.approx(1 if k == 1 else 2 + 8 * m * m)
+    for m in (0.0, 0.3, 0.5):
+        z, across = m * x + math.sqrt(1 - m * m) * u, math.sqrt(1 - m * m) * x - m * u
+        length = across.square() + 64 - 2
+        exact = expected(((hermite(k, x) * slope(k, z)).square() * length) @ WEIGHTS)
+        assert float(energy(k, 64, torch.tensor(m).double())) == pytest.approx(exact)
 
 
 def test_slow_chains_take_as_long_as_the_equation_says() -> None:

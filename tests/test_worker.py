@@ -17,9 +17,10 @@ from conftest import jobs_for
 
 from baselines import references
 from benchmarks.agenda import FOLDER, Agenda, agendas
+from benchmarks.claims import Claims
 from benchmarks.events import Event, Finished, Runner, Started
 from benchmarks.inline import Inline
-from benchmarks.jobs import Job, code_version
+from benchmarks.jobs import Job
 from benchmarks.launchers import LauncherError
 from benchmarks.records import Record
 from benchmarks.remote import Remote
@@ -116,16 +117,31 @@ def test_an_agenda_that_is_none_is_named(tmp_path: Path, text: str) -> None:
 def test_a_record_names_the_code_that_made_it(tmp_path: Path) -> None:
     planned = [replace(job, commit="elsewhere") for job in jobs_for(["linear"], TASK, scale=0.02)]
     with Agenda(tmp_path, planned):
-        (found,) = missing_jobs(Store(tmp_path))
-    assert found == replace(planned[0], commit=code_version())
+        (found,) = missing_jobs(Store(tmp_path), "here")
+    assert found == replace(planned[0], commit="here")
 
 
 @pytest.mark.parametrize("location", ["baselines.models.mlp", "torch.optim.rmsprop"])
 def test_a_class_that_is_another_here_is_left_to_others(location: str, tmp_path: Path) -> None:
     planned_with = references.hash_source(references.source_file(location))
     assert lacks_class(location, planned_with) == ""
-    for where, code in ((location, "0"), ("no.such.module", planned_with), (str(tmp_path / "gone.py"), planned_with)):
-        assert lacks_class(where, code) == f"{where} is not here as it was planned with"
+    assert lacks_class(location, "0") == f"{location} is not here as it was planned with"
+
+
+def test_a_class_that_cannot_be_found_or_that_breaks_its_import_is_left_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "offpiste_broken_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("import os\nos.environ['OFFPISTE_NOT_SET']\n")
+    (package / "model.py").write_text("class Net: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for location, error in (
+        ("no_such_module", "UnusableClass"),
+        (str(tmp_path / "gone.py"), "FileNotFoundError"),
+        ("offpiste_broken_package.model", "KeyError"),
+    ):
+        assert lacks_class(location, "0") == f"{location} cannot be read here ({error})"
 
 
 def test_inline_gives_what_a_process_gives(tmp_path: Path) -> None:
@@ -217,6 +233,27 @@ def test_a_trial_that_another_run_has_redone_is_not_redone(tmp_path: Path) -> No
     assert record.status == "ok" and any(isinstance(event, Started) for event in events)
     events, (again,) = done(Inline(store), [job], {job.trial.key: old.checksum})
     assert again == record and not any(isinstance(event, Started) for event in events)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_others_have_begun_is_taken_over_only_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Another run dies with one trial in hand, while this one trains the other; at its end, or long before."""
+    monkeypatch.setattr("benchmarks.waiting.LOOK_SECONDS", 0.0)
+    mine, other = jobs_for(["linear"], TASK, seeds=2, scale=0.02)
+    store = Store(tmp_path)
+    ends = time.monotonic() + (0 if late else 3600)
+    with Claims(tmp_path) as another, Supervisor(store, slots=1, ends=ends) as supervisor:
+        assert another.take(other.trial.key)
+        events = []
+        for event in supervisor.run([(other,), (mine,)]):
+            events.append(event)
+            another.give_back(other.trial.key)
+    begun = [event.job for event in events if isinstance(event, Started)]
+    ended = [event.record.trial for event in events if isinstance(event, Finished)]
+    assert begun == ([mine] if late else [mine, other])
+    assert ended == [job.trial for job in begun], "what was begun is never cut short"
 
 
 def test_a_stack_that_dies_is_run_one_by_one(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 y = h_k(x_1) for x ~ N(0, I_d), h_k the normalized Hermite polynomial of degree k, the information exponent. A unit
 vector w takes w <- (w + eta (I - w w') y h_k'(w.x) x) / |...|, one example a step, from the overlap m = w_1 =
 d^(-1/2). As eta goes to 0, dm/dt = eta k m^(k-1) (1 - m^2), and the time to an overlap of 1/2 is (F(1/2) - F(m)) / eta.
-At a finite rate the norm takes its part: - m eta^2 (d - 1) / 2 E[y^2 h_k'(w.x)^2].
+At a finite rate the norm takes its part: - m eta^2 / 2 E[y^2 h_k'(w.x)^2 |(I - w w') x|^2].
 """
 
 from __future__ import annotations
@@ -65,12 +65,18 @@ def equation_time(k: int, d: int, eta: float) -> float:
 
 
 def second_order_time(k: int, d: int, eta: float) -> float:
-    """The same with what the norm takes, for k = 1 and 2, where E[y^2 h_k'(w.x)^2] is 1 and 2 + 8 m^2."""
+    """The same with what the norm takes, for k = 1 and 2."""
     edges = torch.linspace(d**-0.5, GOAL, 10_001, dtype=torch.float64)
     m = (edges[1:] + edges[:-1]) / 2
-    energy = torch.ones_like(m) if k == 1 else 2 + 8 * m * m
-    speed = eta * k * m ** (k - 1) * (1 - m * m) - m * eta**2 * (d - 1) / 2 * energy
+    speed = eta * k * m ** (k - 1) * (1 - m * m) - m * eta**2 / 2 * energy(k, d, m)
     return float((edges.diff() / speed).sum())
+
+
+def energy(k: int, d: int, m: Tensor) -> Tensor:
+    """E[y^2 h_k'(w.x)^2 |(I - w w') x|^2], the mean squared length of a step over eta^2, at overlaps m; k = 1 or 2."""
+    if k == 1:
+        return d + 1 - 2 * m * m
+    return (d - 2) * (2 + 8 * m * m) + 64 * m * m * (1 - m * m) + 10 * (1 - 2 * m * m).square()
 
 
 LINES: Mapping[str, Mapping[str, Line]] = {
