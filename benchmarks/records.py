@@ -33,7 +33,7 @@ VALIDATION, ORACLE, LEAVE_ONE_OUT = "iid-validation", "oracle", "leave-one-envir
 TUNED = re.compile(rf"|search|({VALIDATION}|{ORACLE}|{LEAVE_ONE_OUT})/[1-9][0-9]{{0,5}}")
 HASH = re.compile(r"[0-9a-f]{32}")
 RANGES = dict.fromkeys(("accuracy", "ece", "worst_group", "exact_match", "auc", "error"), (0.0, 1.0)) | dict.fromkeys(
-    ("mse", "nll"), (0.0, math.inf)
+    ("mse", "nll", "relative_error"), (0.0, math.inf)
 )
 SLACK = 1e-6  # for what rounding adds
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')

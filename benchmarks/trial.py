@@ -22,7 +22,7 @@ from benchmarks.checkpoint import Checkpoint
 from benchmarks.failure import failure
 from benchmarks.jobs import Job
 from benchmarks.material import Material, fingerprint, gather, is_transductive, names_of, target_inputs
-from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, clean_text
+from benchmarks.records import TARGET_INPUTS, TRANSDUCTIVE, Record, clean_text, parse
 from benchmarks.replica import Diverged, Point, Replica
 from benchmarks.selection import best
 from benchmarks.stacked import Stacked
@@ -260,12 +260,16 @@ def fit(estimator: Any, material: Material) -> Learned:
 
 
 def concluded(ready: Ready, learned: Learned) -> Record:
-    """The record of a training: the selected step, its scores, and what they are compared with."""
+    """The record of a training: the selected step, its scores, and what they are compared with.
+
+    Raises:
+        InvalidRecord: when a task's measure gives what no record may say, such as an accuracy above 1.
+    """
     trial, task, points = ready.job.trial, ready.material.task, learned.points
     chosen = points[best(task.spec, [point.scores for point in points])]
     measured = ready.material.measured
     data = dict(zip(names_of(task, "train"), ready.material.train, strict=True)) | dict(measured)
-    return Record(
+    record = Record(
         trial,
         "ok",
         scores=chosen.scores,
@@ -278,6 +282,8 @@ def concluded(ready: Ready, learned: Learned) -> Record:
         data=fingerprint(data),
         flags=ready.flags + (TRANSDUCTIVE,) * is_transductive(learned.predict, ready.material),
     )
+    parse(record.to_json())
+    return record
 
 
 def scaled(budget: Budget, scale: float) -> Budget:

@@ -16,7 +16,8 @@ from baselines.contract import BrokenContract
 from benchmarks import check
 from benchmarks.check_algorithm import inspect_algorithm
 from benchmarks.jobs import Job, plan
-from benchmarks.records import Record
+from benchmarks.material import Material
+from benchmarks.records import Record, parse
 from benchmarks.replica import Replica
 from benchmarks.training import train
 from benchmarks.trial import run_trial
@@ -121,12 +122,12 @@ def test_an_algorithm_without_a_loss_or_with_an_unknown_need_is_told() -> None:
 
 
 def test_an_environment_that_is_left_out_validates_and_does_not_train() -> None:
-    whole, left = run_trial(job("erm")), run_trial(job("erm", left_out=1))
+    whole, left = run_trial(job("erm")), run_trial(job("erm", left_out=1, tuned="search"))
     assert left.status == "ok", left.reason
     assert whole.data["val"][0] == left.data["val"][0] * 3
     assert whole.data["train"][0] * 2 == left.data["train"][0] * 3
     assert whole.data["iid"] == left.data["iid"]
-    assert run_trial(job("erm", left_out=9)).status == "skipped"
+    assert run_trial(job("erm", left_out=9, tuned="search")).status == "skipped"
 
 
 def run_file(folder: Path, body: str) -> Record:
@@ -199,3 +200,14 @@ def test_the_check_command_knows_an_algorithm_from_a_model(tmp_path: Path, capsy
     told = capsys.readouterr().out
     assert "keeps the contract" in told
     assert "tokens" not in told  # no clause of a model class was held against it
+
+
+def test_a_measure_that_no_record_may_say_fails_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not silently: a record that could be written and never read would be lost."""
+    right = Material.measure
+    wrong = {"accuracy": 1.5}
+    monkeypatch.setattr(Material, "measure", lambda *of: {name: {**v, **wrong} for name, v in right(*of).items()})
+    record = run_trial(job("erm"))
+    assert record.status == "failed"
+    assert "accuracy is 1.5, out of [0, 1]" in record.reason
+    assert parse(record.to_json()).reason == record.reason

@@ -347,6 +347,6 @@ def test_zeros_have_an_error_of_1_and_the_matrix_of_0() -> None:
     data = load_data(LOWRANK, "depth-3", Draw(LOWRANK.spec.id, 0))
     zeros = LOWRANK.measure("depth-3", reference(LOWRANK, "depth-3", "zeros", data), data)
     truth = LOWRANK.measure("depth-3", reference(LOWRANK, "depth-3", "oracle", data), data)
-    assert zeros["hidden"]["error"] == 1 and "effective_rank" not in zeros["matrix"]
-    assert truth["hidden"]["error"] == 0 and 1 < truth["matrix"]["effective_rank"] <= 2.001
+    assert zeros["hidden"]["relative_error"] == 1 and "effective_rank" not in zeros["matrix"]
+    assert truth["hidden"]["relative_error"] == 0 and 1 < truth["matrix"]["effective_rank"] <= 2.001
     assert LOWRANK.is_answered(truth) and not LOWRANK.is_answered(zeros)

@@ -106,9 +106,9 @@ class LowRank(Task):
         }
 
     def evaluate(self, outputs: Tensor, batch: Batch) -> Mapping[str, float]:
-        """mse, r2, and `error`, the Euclidean length of the error over that of the values: 1 for zeros."""
+        """mse, r2, and `relative_error`, the Euclidean length of the error over that of the values: 1 for zeros."""
         error = float((outputs - batch.y).double().norm() / batch.y.double().norm())
-        return {**super().evaluate(outputs, batch), "error": error}
+        return {**super().evaluate(outputs, batch), "relative_error": error}
 
     def measure(self, condition: str, predict: Predict, data: Data) -> Scores:
         """Also the effective rank of the whole matrix, where it is not zero."""
@@ -122,20 +122,20 @@ class LowRank(Task):
         return scores["fitted"]["mse"] < SOLVED_MSE
 
     def summarize(self, rows: Mapping[str, Row]) -> Summary:
-        """`score` is 1 - error on entries that were not shown, of three factors or from 40 % of the entries.
+        """`score` is 1 - relative error on entries that were not shown, of three factors or from 40 % of the entries.
 
         Indices: `error_...` and `rank_...` of every condition. All is read at the last measured step. Trained is
         whoever fits what is shown, on average over conditions.
         """
         last = {name: row.last for name, row in rows.items()}
-        score = 1 - last[self.main]["hidden"]["error"]
+        score = 1 - last[self.main]["hidden"]["relative_error"]
         return Summary(
-            iid=fmean(scores["iid"]["error"] for scores in last.values()),
-            ood=fmean(scores["hidden"]["error"] for scores in last.values()),
-            trained=self.passes_gate(fmean(scores["fitted"]["error"] for scores in last.values())),
+            iid=fmean(scores["iid"]["relative_error"] for scores in last.values()),
+            ood=fmean(scores["hidden"]["relative_error"] for scores in last.values()),
+            trained=self.passes_gate(fmean(scores["fitted"]["relative_error"] for scores in last.values())),
             scores={"score": max(score, SCORE_CLIP[0]), "score_unclipped": score},
             indices={
-                **{f"error_{name}": scores["hidden"]["error"] for name, scores in last.items()},
+                **{f"error_{name}": scores["hidden"]["relative_error"] for name, scores in last.items()},
                 **{
                     f"rank_{name}": scores["matrix"]["effective_rank"]
                     for name, scores in last.items()
@@ -236,7 +236,7 @@ def build(entry: Entry) -> Task:
             ),
             budget=Budget(2_000, N * N, core_seconds=3.6 if training_track else 3.0),
             recipe=Recipe(learning_rate=3e-3),
-            metric="error",
+            metric="relative_error",
             higher_is_better=False,
             floor="zeros",
             ceiling="oracle",
