@@ -204,6 +204,6 @@ class FittedEstimator:
             predicted = np.asarray(self.estimator.predict(array)).astype(int)
             one_hot: NDArray[Any] = np.eye(self.problem.n_outputs)[predicted]
             return 10.0 * one_hot
-        logits = np.full((len(array), self.problem.n_outputs), seen.min() - 10.0)
+        logits = np.repeat(seen.min(axis=1, keepdims=True) - 10.0, self.problem.n_outputs, axis=1)
         logits[:, classes] = seen
         return logits
