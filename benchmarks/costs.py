@@ -11,7 +11,7 @@ nobody has run costs what its card says.
 
 The public results were measured on two shared cores under a load that changed, so that a single place may be off by a
 factor of two or three while sums are nearer, and an idle machine is likely to take less. A few records in the folder
-correct that.
+correct that. Trainings that end when they have their answer are the hardest to foresee.
 """
 
 from __future__ import annotations

@@ -42,4 +42,4 @@ def test_matches_count_in_both_directions() -> None:
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_free_features_collapse(n_classes: int) -> None:
-    assert free_signs(n_classes, 0) == pytest.approx({"within": 1, "simplex": 1, "duality": 1}, abs=1e-6)
+    assert free_signs(n_classes, 0) == pytest.approx({"NC1": 0, "NC2": 0, "NC3, as a cosine": 1}, abs=1e-6)
