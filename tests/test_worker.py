@@ -27,7 +27,7 @@ from benchmarks.remote import Remote
 from benchmarks.store import Store, scan
 from benchmarks.supervisor import Supervisor
 from benchmarks.waiting import TRIES
-from benchmarks.worker import lacks_class, missing_jobs
+from benchmarks.worker import BAD_USAGE, lacks_class, missing_jobs, work
 
 TASK = "linear-unit-1"
 MODEL = '''
@@ -119,6 +119,16 @@ def test_a_record_names_the_code_that_made_it(tmp_path: Path) -> None:
     with Agenda(tmp_path, planned):
         (found,) = missing_jobs(Store(tmp_path), "here")
     assert found == replace(planned[0], commit="here")
+
+
+def test_a_worker_ends_when_the_suite_changes_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = iter(["before", "after"])
+    monkeypatch.setattr("benchmarks.jobs.code_version", lambda: next(versions))
+    with Agenda(tmp_path, jobs_for(["linear"], TASK, scale=0.02)):
+        assert work(tmp_path, slots=1) == BAD_USAGE
+    assert "start it again" in capsys.readouterr().err and not list(scan(tmp_path))
 
 
 @pytest.mark.parametrize("location", ["baselines.models.mlp", "torch.optim.rmsprop"])

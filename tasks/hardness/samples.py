@@ -117,8 +117,8 @@ NOTES = (
     "there is no condition whose strings do not suffice in principle.",
     "A class that has neither the strings of any condition by heart nor the rule counts as not trained: a line has .5 "
     "to .8 of them, and five neighbours .8.",
-    "The product of three signs is an odd function, and so is a tanh unit without a bias: it needs the fewest strings "
-    "here, though in `hardness/parity` it is slower than ReLU.",
+    "The product of three signs is an odd function, and so are tanh and sine units without a bias: they need fewest "
+    "strings here, though in `hardness/parity` tanh is slower than ReLU.",
 )
 MODEL_NOTES = (
     "The recipe has weight decay (.01, with SGD of rate .1). Our own figures, seed 0, fewest strings: `mlp-tanh` 200 "
